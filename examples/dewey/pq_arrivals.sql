@@ -1,21 +1,21 @@
--- Version 2: the order in which lines arrive, and the clock at the last retention.
+-- Version 2: the order of arrival of lines, and the time of the last retention.
 
--- Whoever waits for a lock of all lines keeps those waiting who store: rather is all of this tried again.
+-- Waiting for a lock on all lines would block writers: fail instead and retry the whole step.
 SET LOCAL lock_timeout = 200;
 
 ALTER TABLE dewey_schema ADD COLUMN retention_at timestamptz;
 UPDATE dewey_schema SET retention_at = greatest(checked_at, (SELECT max(created_at) FROM logs WHERE created_at < now()));
 
--- The transaction that stored a line; null in those of version 1, which are not touched.
+-- The transaction that stored a line; null for lines of version 1, which are not rewritten.
 ALTER TABLE logs ADD COLUMN arrival xid8;
 ALTER TABLE logs ALTER COLUMN arrival SET DEFAULT pg_current_xact_id();
 
--- The index of a partition by arrival has its name. Partitions that hold lines of version 1 get theirs later,
--- while lines are stored (dewey_day_to_index).
+-- The arrival index of a partition is named after it. Partitions with lines of version 1 get theirs later,
+-- while the store is in use (dewey_day_to_index).
 CREATE FUNCTION dewey_index_of(name text) RETURNS text LANGUAGE sql IMMUTABLE AS
 $$ SELECT format('%I ON %I(arrival, id) WHERE arrival IS NOT NULL', name || '_arrival', name) $$;
 
--- A partition that lacks it; null: none does.
+-- Returns a partition without it, or null.
 CREATE FUNCTION dewey_day_to_index() RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT day.relname::text FROM pg_inherits JOIN pg_class AS day ON day.oid = inhrelid
    WHERE inhparent = 'logs'::regclass AND NOT EXISTS(
@@ -52,12 +52,12 @@ BEGIN
   EXECUTE format('ALTER TABLE logs ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name, begins, ends);
 END $$;
 
--- The days around one: a week back, three days ahead. Which day it is says Dewey, whose clock is doubted.
+-- The days around today: a week back, three days ahead. Dewey passes today, after checking its clock.
 DROP FUNCTION dewey_make_days();
 CREATE FUNCTION dewey_make_days(today date) RETURNS void LANGUAGE sql AS
 $$ SELECT dewey_make_day(today + day) FROM generate_series(-7, 3) AS day $$;
 
--- As before, but that it gives up where the lines are in use: those who store would wait behind it.
+-- As before, but fails if the lines are in use, since writers would wait behind it.
 CREATE OR REPLACE FUNCTION dewey_drop_day(before timestamptz) RETURNS bigint LANGUAGE plpgsql
   SET lock_timeout = 2000 AS
 $$ DECLARE

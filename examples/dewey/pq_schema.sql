@@ -1,29 +1,28 @@
--- The tables, version 1. What is to be different is a step more (pq_schema.c); steps that were released stay
--- as they are.
+-- The tables, version 1. Never change a released step; add another one (pq_schema.c).
 
--- One row: whose tables these are. taken_over: they came from an older installation.
+-- One row. taken_over: the tables were migrated from an older installation.
 CREATE TABLE dewey_schema(
   version integer NOT NULL,
   taken_over boolean NOT NULL,
   checked_at timestamptz NOT NULL DEFAULT now());
 
--- Words for the text indexes. Marks part words, so that PostgreSQL's parser finds no hosts, paths or signed
--- numbers in a text, and the same words are found as in Dewey's other store.
+-- Words for the text indexes. Punctuation separates words, so that PostgreSQL's parser recognises no hosts,
+-- paths or signed numbers, and searches find the same words as on SQLite.
 CREATE FUNCTION dewey_plain(words text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT translate(words, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32)) $$;
 
 CREATE FUNCTION dewey_vector(words text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT to_tsvector('pg_catalog.simple', translate(words, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32))) $$;
 
--- What a caller searches for: all of the words between blanks, each as a phrase of its parts. Null where
--- there is no word in it, which nothing matches.
+-- The query for a search: all words between blanks, each as a phrase of its parts. Null without a word,
+-- which matches nothing.
 CREATE FUNCTION dewey_query(words text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT string_agg('(' || phrase || ')', ' & ')::tsquery
    FROM (SELECT phraseto_tsquery('pg_catalog.simple', dewey_plain(word))::text
          FROM regexp_split_to_table(words, '\s+') AS word) AS phrases(phrase)
    WHERE phrase <> '' $$;
 
--- JSON that jsonb cannot hold (a number beyond any bound) is kept as a text.
+-- JSON that jsonb cannot hold (too large a number) is stored as a text.
 CREATE FUNCTION dewey_json(given text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS
 $$ BEGIN
   RETURN given::jsonb;
@@ -31,9 +30,9 @@ EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
   RETURN to_jsonb(given);
 END $$;
 
--- Log lines, a partition for each day (of UTC) around now; what is older or newer by far goes to logs_other.
--- Every index ends with the order of all answers. A component of any length has its beginning in the index. What
--- waits to be taken into an inverted index is looked through by every search: little may wait.
+-- Log lines, with a partition for each UTC day around now; all others are in logs_other. Every index ends with
+-- the order of results. The index holds the beginning of long components. Each search scans the pending list of
+-- a GIN index, so that list is kept short.
 CREATE TABLE logs(
   id uuid NOT NULL,
   trace_id text,
@@ -53,7 +52,7 @@ CREATE INDEX dewey_logs_data ON logs USING gin(data jsonb_path_ops)
   WITH (gin_pending_list_limit = 256) WHERE data IS NOT NULL;
 CREATE TABLE logs_other PARTITION OF logs DEFAULT;
 
--- Makes a day's partition where there is none, with the lines that came too early for it.
+-- Creates a day's partition if it is missing, and moves its lines from logs_other.
 CREATE FUNCTION dewey_make_day(day date) RETURNS void LANGUAGE plpgsql AS
 $$ DECLARE
   name text := 'logs_day_' || to_char(day, 'YYYYMMDD');
@@ -76,8 +75,8 @@ $$ SELECT (now() AT TIME ZONE 'UTC')::date $$;
 CREATE FUNCTION dewey_make_days() RETURNS void LANGUAGE sql AS
 $$ SELECT dewey_make_day(dewey_today() + day) FROM generate_series(-7, 3) AS day $$;
 
--- Drops the oldest day that ended by this time and is not among those around now. Its number of lines; null:
--- there is none. One after the other: who had waited for a day that another has dropped would fail.
+-- Drops the oldest day that ended by this time, except the days around now. Returns its number of lines, or
+-- null if there is none. The lock serialises callers: waiting for a day that another one drops would fail.
 CREATE FUNCTION dewey_drop_day(before timestamptz) RETURNS bigint LANGUAGE plpgsql AS
 $$ DECLARE
   name text;
@@ -100,7 +99,7 @@ END $$;
 
 SELECT dewey_make_days();
 
--- A session id of any length has its beginning in the index.
+-- The index holds the beginning of long session ids.
 CREATE TABLE conversations(
   id uuid PRIMARY KEY,
   session_id text,
@@ -112,7 +111,7 @@ CREATE INDEX dewey_conversations_updated ON conversations(updated_at, id);
 CREATE INDEX dewey_conversations_session ON conversations(left(session_id, 256), created_at, id)
   WHERE session_id IS NOT NULL;
 
--- Long messages are found by their beginning: whatever their characters are, a tsvector holds so many.
+-- Only the beginning of long messages is indexed: a tsvector can hold that many characters of any kind.
 CREATE TABLE messages(
   id uuid PRIMARY KEY,
   conversation_id uuid NOT NULL REFERENCES conversations(id) ON DELETE CASCADE,

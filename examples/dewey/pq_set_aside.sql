@@ -1,5 +1,5 @@
--- Before the tables are made: those of an older installation, whatever they look like, get another name.
--- Fails where such a name is in use, or a table is nothing that Dewey knows.
+-- Before the tables are created: renames those of an older installation, whatever their columns. Fails if such
+-- a name is in use, or a table is unknown to Dewey.
 DO $$ DECLARE
   name text;
 BEGIN

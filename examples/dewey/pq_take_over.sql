@@ -1,6 +1,6 @@
--- After the tables were made: copies what the older installation's held. Columns are looked for by their
--- names and may be missing (logs without trace_id) or of other types (trace_id uuid, a startup context's id
--- that is a number). The old tables are left as they are, under their new names.
+-- After the tables were created: copies the rows of the older installation. Columns are found by name and may
+-- be missing (logs without trace_id) or have other types (trace_id uuid, a numeric id of a startup context).
+-- The old tables are kept unchanged under their new names.
 DO $$ DECLARE
   days date[];
   day date;

@@ -37,14 +37,14 @@ void open_store(void) {
   cr_assert_not_null(test_store, "%s", test_error.text);
 }
 
-void make_place(void) {
+void make_location(void) {
   make_directory();
   if (on_postgresql())
     make_schema();
 }
 
 void make_store(void) {
-  make_place();
+  make_location();
   open_store();
 }
 

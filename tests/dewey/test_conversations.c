@@ -1,4 +1,4 @@
-/* test_conversations.c: conversations in the store alone: begun, continued, read, listed, deleted. */
+/* test_conversations.c: conversations in the store: begin, continue, read, list, delete. */
 #include "conversations_test.h"
 
 #include <pthread.h>

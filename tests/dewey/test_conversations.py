@@ -1,4 +1,4 @@
-"""Dewey's tools for conversations, in the real program with a client that is not ours: each tool's answers to the letter,
+"""Dewey's tools for conversations, in the real program with an independent client: the exact responses of each tool,
 wrong arguments, limits.
 """
 import asyncio
@@ -210,7 +210,7 @@ class Bulk(Case):
         return await self.tool("store_messages_bulk", messages=list(messages), **arguments)
 
     async def stored(self, *messages):
-        """What becomes of them: (role, content, metadata)."""
+        """Stores them. Returns (role, content, metadata) of each."""
         read = await self.read((await self.store(*messages))["conversation_id"])
         return [(message["role"], message["content"], message["metadata"]) for message in read["messages"]]
 
@@ -304,7 +304,7 @@ class Bulk(Case):
 
 
 class Files(Case):
-    """Messages in files below the one directory that is allowed."""
+    """Messages in files below the allowed directory."""
 
     async def asyncSetUp(self):
         self.place = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
@@ -375,7 +375,7 @@ class Files(Case):
         return self.write((json.dumps({"role": "user", "content": "word " * 400_000}) + "\n") * messages)
 
     async def begin_import(self):
-        """An import that is in the middle of its file when this returns."""
+        """Returns an import once it is in the middle of its file."""
         importing = asyncio.create_task(self.store(self.write_large(50)))
         journal = self.dewey.directory / "dewey.db-wal"
         await wait_until_async(lambda: journal.exists() and journal.stat().st_size >= 1_000_000, "the store is written to")

@@ -1,4 +1,4 @@
-/* test_damage.c: conversations in a SQLite file that is damaged. */
+/* test_damage.c: conversations in a damaged SQLite file. */
 #include "conversations_test.h"
 
 #include <stdio.h>
@@ -29,7 +29,7 @@ static startup_context_t context_of(int n) {
   return context;
 }
 
-/* Whatever is asked of a damaged file is answered, by an error or by what is left. */
+/* Every operation on a damaged file ends with an error or with valid data. */
 static void ask_everything(void) {
   const message_search_t search = {.words = text("message"), .end_us = INT64_MAX, .limit = 100};
   const startup_context_t context = context_of(2);
@@ -53,7 +53,7 @@ static void ask_everything(void) {
   test_store->remove(test_store, id, &total, &test_error);
 }
 
-/* A database with some of everything, with a page of it overwritten. */
+/* A database with rows in all tables, with one page overwritten. */
 static void make_damaged(long conninfo) {
   const startup_context_t context = context_of(1);
   test_store = store_sqlite_open(test_path, &test_error);

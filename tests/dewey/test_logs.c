@@ -1,4 +1,4 @@
-/* test_logs.c: judging entries, writing rows, cursors, and what JSON contains. */
+/* test_logs.c: validation of entries, rows as JSON, cursors, and JSON containment. */
 #include "store_test.h"
 #include "json_contains.h"
 #include "logs.h"
@@ -23,8 +23,8 @@ static void end_logs(void) {
 
 TestSuite(logs, .init = begin);
 
-/* Judges an entry given as JSON. The document must outlive what was made of it: it is kept until the next
- * one. */
+/* Validates an entry given as JSON. The document is kept until the next call, since the entry points into
+ * it. */
 static int validate(const char *json, size_t len) {
   static yyjson_doc *doc;
   yyjson_doc_free(doc);
@@ -33,7 +33,7 @@ static int validate(const char *json, size_t len) {
                      : -1;
 }
 
-/* An entry of component, level and message, and of more members. */
+/* An entry with component, level, message and further members. */
 static int judge_with(const char *more) {
   char json[1024];
   int len = snprintf(json, sizeof json, "{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\"%s}", more);
@@ -132,7 +132,7 @@ CASE(logs, times_are_read_and_else_come_from_the_id_or_the_receipt) {
 CASE(logs, a_time_more_than_a_day_ahead_is_replaced) {
   const struct {
     const char *id, *created_at;
-    int64_t after_receipt_s; /* what it becomes */
+    int64_t after_receipt_s; /* expected */
     bool kept, reuse_stored_time;
   } cases[] = {{V4, "2025-11-22T04:40:00Z", 86400, false, true},
                {V4, "2025-11-22T04:40:00.000001Z", 0, true, true},
@@ -247,7 +247,7 @@ CASE(logs, a_row_is_written_with_its_age) {
   free(json);
 }
 
-/* The promise of log_row_wire_bytes, for texts that JSON makes longer. */
+/* log_row_wire_bytes is an upper limit, also for texts that JSON makes longer. */
 CASE(logs, a_row_never_takes_more_than_was_said) {
   const char *const texts[] = {
       "", "plain", "\"\"\"\\\\", "\n\r\t\b\f", "\x01\x02\x1f\x7f", "\xc3\xbc\xf0\x9f\x93\x9c"};

@@ -1,5 +1,5 @@
-/* test_migration.c: databases of older versions are brought up to date, whoever comes first, and lose
- * nothing. */
+/* test_migration.c: databases of older versions are migrated without loss, by several processes at once
+ * too. */
 #include "conversations_test.h"
 #include "sqlite_schema.h"
 
@@ -16,7 +16,7 @@
 
 TestSuite(migration, .init = make_directory, .fini = remove_directory);
 
-/* Version 1 as it was released, with one line. */
+/* Version 1 as released, with one line. */
 static const char version_1[] =
     "CREATE TABLE logs(seq INTEGER PRIMARY KEY, id BLOB NOT NULL, created_at INTEGER NOT NULL,"
     " level INTEGER NOT NULL CHECK(level BETWEEN 0 AND 4), component TEXT NOT NULL, message TEXT NOT NULL,"
@@ -130,8 +130,8 @@ CASE(migration, several_may_do_it_at_once) {
 
 enum { LINES = 3000, MESSAGES = 600 };
 
-/* A file of version 2 with lines 1 to LINES and messages 1 to MESSAGES, of which each tenth says "tenth", all
- * "数据库" and all "Café". */
+/* A file of version 2 with lines 1 to LINES and messages 1 to MESSAGES; every tenth contains "tenth", all
+ * contain "数据库" and "Café". */
 static void make_version_2(void) {
   char more[4096];
   snprintf(more, sizeof more,
@@ -166,7 +166,7 @@ static int64_t count_messages(const char *words) {
   return total;
 }
 
-/* Lines by each way of a search: few or all of them, of a level and above, of a component. */
+/* Finds lines by each way of a search: few or all of them, from a level on, of a component. */
 static void assert_lines(const char *words, int wanted) {
   for (int way = 0; way < 4; way++) {
     log_filter_t filter = everything();
@@ -199,7 +199,7 @@ CASE(migration, words_are_indexed_anew) {
   make_version_2();
   open_store();
   assert_all_are_found();
-  assert_lines("数据", 0); /* as the older index has it */
+  assert_lines("数据", 0); /* in the older index */
   cr_expect_gt(older_tables(), 0);
   index_all();
   cr_expect_eq(older_tables(), 0);
@@ -221,8 +221,7 @@ static void on_alarm_end(int number) {
   _exit(9);
 }
 
-/* A child that indexes and ends when so many microseconds have passed, wherever it is; whether it was
- * through. */
+/* A child process that indexes and exits after so many microseconds. Returns true if it had finished. */
 static bool index_for(long us) {
   pid_t child = fork();
   cr_assert_geq(child, 0);

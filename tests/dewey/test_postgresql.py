@@ -1,4 +1,4 @@
-"""Dewey on PostgreSQL, what only that brings: a server that is away, restarts, dies or holds locks; several Deweys on one
+"""Dewey on PostgreSQL: a server that is unavailable, restarts, dies or holds locks; several Deweys on one
 database; partitions; and databases of older installations. Started by tests/lib/postgresql.py for itself.
 """
 import asyncio
@@ -48,7 +48,7 @@ class Case(unittest.IsolatedAsyncioTestCase):
 
     @contextlib.contextmanager
     def transaction(self, sql):
-        """A transaction that has run this and is committed at the end."""
+        """A transaction that runs SQL at the beginning and commits at the end of the block."""
         words = [str(bin_directory() / "psql"), "-Xq", "-v", "ON_ERROR_STOP=1", self.database]
         place = psql_environment(**self.server.environment())
         with subprocess.Popen(words, env=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as session:

@@ -1,4 +1,4 @@
-/* test_pq_conn.c: one connection to PostgreSQL: statements end in time, and for the right reason. */
+/* test_pq_conn.c: one connection to PostgreSQL: statements end in time, with the right code. */
 #include "databases.h"
 #include "monotonic.h"
 #include "pq_conn.h"

@@ -1,4 +1,4 @@
-/* test_processes.c: the store while several threads or processes work on it, and when they are killed. */
+/* test_processes.c: the store used by several threads or processes, and when processes are killed. */
 #include "store_test.h"
 
 #include <pthread.h>
@@ -12,11 +12,11 @@
 
 #define end_processes end_of_test
 
-TestSuite(processes, .init = make_place, .fini = remove_directory);
+TestSuite(processes, .init = make_location, .fini = remove_directory);
 
 enum { BATCH = 50 };
 
-/* A child that dies with the test. Leaves by _exit: what it inherited is its parent's to free. */
+/* A child that dies with the test. It leaves by _exit, since its memory belongs to the parent. */
 static pid_t start(int (*run)(int), int arg) {
   pid_t parent = getpid(), child = fork();
   if (child == 0) {
@@ -60,7 +60,7 @@ static void *store_on_thread(void *arg) {
   int first = *(int *)arg;
   size_t inserted, sum = 0;
   for (int i = 0; i < 40; i++) {
-    log_entry_t entries[2] = {entry(first + i), entry(first + i + 1)}; /* one of them twice */
+    log_entry_t entries[2] = {entry(first + i), entry(first + i + 1)}; /* one id occurs twice */
     store_error_t error;
     if (test_store->batch(test_store, entries, 2, &inserted, &error) == STORE_OK)
       sum += inserted;
@@ -154,7 +154,7 @@ static void *clear_on_thread(void *arg) {
   return code == STORE_OK ? arg : NULL;
 }
 
-/* Each batch has to get its turn between two steps. */
+/* Each batch must get the writer between two steps. */
 CASE(processes, storing_goes_on_while_much_is_cleared) {
   open_store();
   for (int i = 0; i < 20; i++)
@@ -172,7 +172,7 @@ CASE(processes, storing_goes_on_while_much_is_cleared) {
 
 static int acknowledged[2];
 
-/* Stores one batch after the other, and tells the number of each after it was stored. */
+/* Stores batches and reports the number of each one after it was stored. */
 static int store_for_ever(int first) {
   test_store = new_store();
   for (int i = first; test_store != NULL; i++) {
@@ -183,7 +183,7 @@ static int store_for_ever(int first) {
   return 1;
 }
 
-/* Lets a child store, kills it after some batches; the number of the last batch that it acknowledged. */
+/* Lets a child store batches and kills it. Returns the number of the last batch reported. */
 static int store_and_kill(int first, int batches) {
   int last = first - 1;
   cr_assert_eq(pipe(acknowledged), 0);

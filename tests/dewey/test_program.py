@@ -1,4 +1,4 @@
-"""The real dewey with a client that is not ours: each tool's answers to the letter, wrong arguments, pages, restarts,
+"""The real dewey with an independent client: the exact responses of each tool, invalid arguments, pages, restarts,
 kill -9, retention, a full disk, and the settings.
 """
 import asyncio
@@ -44,7 +44,7 @@ def new_database():
 
 
 def figure(port, name):
-    """One line of /metrics, by what stands in front of its value."""
+    """The value of a line of /metrics."""
     for text in http_get(port, path="/metrics").body.decode().splitlines():
         if text.startswith(name + " "):
             return float(text.rpartition(" ")[2])
@@ -52,7 +52,7 @@ def figure(port, name):
 
 
 class Dewey(SingleServer):
-    """With DEWEY_DB_HOST in the environment (tests/lib/postgresql.py) on a database of its own there, else on SQLite."""
+    """With DEWEY_DB_HOST set (tests/lib/postgresql.py) on a new PostgreSQL database, else on SQLite."""
 
     def __init__(self, **settings):
         super().__init__("dewey", DEWEY_MCP_PORT=0, **(new_database() | settings))
@@ -75,7 +75,7 @@ class Dewey(SingleServer):
 
 
 class Case(unittest.IsolatedAsyncioTestCase):
-    """Each test has a Dewey of its own."""
+    """Each test has a new Dewey."""
 
     async def asyncSetUp(self):
         self.dewey = self.enterContext(Dewey())
@@ -88,7 +88,7 @@ class Case(unittest.IsolatedAsyncioTestCase):
         return await self.caller.call("dewey_query_logs", arguments)
 
     async def found(self, **arguments):
-        """The messages that are found, newest first."""
+        """Queries. Returns the messages, newest first."""
         return [row["message"] for row in await self.query(**arguments)]
 
     async def clear(self, **arguments):
@@ -482,7 +482,7 @@ class Clearing(Case):
         self.assertEqual(await self.found(), ["kept, too", "kept"])
 
     async def test_storing_goes_on_while_much_is_cleared(self):
-        """What is stored is answered before the clearing that was asked for before it."""
+        """A store call is answered before an earlier, longer clear call."""
         stored = 0
         for _ in range(ATTEMPTS):
             ended = await self.store_while_clearing()
@@ -493,7 +493,7 @@ class Clearing(Case):
         self.fail("storing waits for the clearing")
 
     async def clear_all(self, **arguments):
-        """Piece by piece; how many were deleted."""
+        """Clears in several calls. Returns the number deleted."""
         deleted, answer = 0, {"more": True}
         while "more" in answer:
             answer = await self.clear(**arguments)
@@ -501,7 +501,7 @@ class Clearing(Case):
         return deleted
 
     async def store_while_clearing(self):
-        """What was answered, in this order."""
+        """The responses, in this order."""
         ended = []
 
         def begin(work, name):
@@ -519,10 +519,10 @@ class Clearing(Case):
 
 
 class Clocks(Case):
-    """Clocks that are wrong: Dewey's, whose last retention is put back instead, and those of others."""
+    """Wrong clocks: Dewey's (simulated by changing the last retention) and those of producers."""
 
     async def restart_ahead(self, days):
-        """Starts it again, with a clock that is so many days past the last retention."""
+        """Restarts Dewey with a clock that many days after the last retention."""
         self.dewey.program.stop()
         self.sql(f"UPDATE log_state SET retention_at = {int((time.time() - days * 86400) * 1e6)}",
                  f"UPDATE dewey_schema SET retention_at = '{iso(days * 86400)}'")  # fmt: skip
@@ -530,7 +530,7 @@ class Clocks(Case):
         self.caller = await self.enterAsyncContext(Caller(self.dewey.url))
 
     def last_day(self, wanted):
-        """Whether PostgreSQL has the partition of the last day that it prepares."""
+        """True if PostgreSQL has the partition of the last prepared day."""
         day = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=3)
         found = self.sql("", f"SELECT to_regclass('logs_day_{day:%Y%m%d}') IS NOT NULL")
         return not ON_POSTGRESQL or found == ("t" if wanted else "f")
@@ -625,7 +625,7 @@ class Arriving(Case):
         self.cursor = page["next_cursor"]
 
     async def arrived(self, **filters):
-        """What has arrived since the last time, page by page."""
+        """The lines that have arrived since the last call, page by page."""
         messages, logs = [], True
         while logs:
             page = await self.query(cursor=self.cursor, **filters)
@@ -791,7 +791,7 @@ class Living(Case):
 
 
 class Sqlite(Case):
-    """What happens to its file."""
+    """Conditions of the database file."""
 
     async def test_it_ends_in_order_and_finds_everything_again(self):
         await self.store(line("kept"))
@@ -1009,7 +1009,7 @@ class Stopping(Case):
     WANTED = {"k": list(range(39_000, 39_500)) + [-1]}
 
     async def start_long_query(self):
-        """A query of many seconds, which has begun when this returns."""
+        """Returns a query of many seconds once it has begun."""
         for _ in range(6):
             await self.store(*[line(data={"k": list(range(40_000))}) for _ in range(30)])
         query = asyncio.create_task(self.query(data=self.WANTED))
@@ -1041,7 +1041,7 @@ class Stopping(Case):
 
     @unittest.skipIf(ON_POSTGRESQL, "nobody else can lock all of it")
     async def test_it_ends_while_others_hold_the_lock(self):
-        """Within what engines wait, though those that store would wait for longer, as would the check of the store."""
+        """Within the stop timeout of container engines, although writers and the check would wait longer."""
         other = sqlite3.connect(self.dewey.database, isolation_level=None)
         self.addCleanup(other.close)
         for _ in range(ATTEMPTS):

@@ -1,5 +1,4 @@
-/* test_sqlite.c: what only the store on SQLite meets: files that are locked, full, damaged or somebody
- * else's. */
+/* test_sqlite.c: conditions of SQLite files: locked, full, damaged, or of another program. */
 #include "sqlite_query.h"
 #include "store_test.h"
 
@@ -41,14 +40,14 @@ CASE(sqlite, a_query_ends_when_its_time_is_over) {
   sqlite_conn_close(conn);
 }
 
-static mode_t mode_of(const char *suffix) { /* 0: there is no such file */
+static mode_t mode_of(const char *suffix) { /* 0: no such file */
   char path[PATH_MAX];
   struct stat about;
   snprintf(path, sizeof path, "%s%s", test_path, suffix);
   return stat(path, &about) == 0 ? about.st_mode & 0777 : 0;
 }
 
-/* Nobody else on the machine may read them: neither new ones, nor those that were open to all. */
+/* Other users cannot read the files, neither new ones nor those that were open to all. */
 CASE(sqlite, files_are_private) {
   store_many(0, 1);
   static const char *const suffixes[] = {"", "-wal", "-shm"};
@@ -79,7 +78,7 @@ static bool stop_after(void *arg) {
   return (*times)-- <= 0;
 }
 
-/* What waits for another program's lock ends when it is told to, not when its time is over. */
+/* A wait for another program's lock ends when cancelled, not only at its timeout. */
 CASE(sqlite, waits_for_a_lock_end_when_told_to) {
   sqlite3 *other = lock_database();
   int times = 3;
@@ -106,7 +105,7 @@ CASE(sqlite, a_locked_database_is_busy_and_can_be_read) {
   store_one(one);
 }
 
-/* Files cannot grow beyond the limit, which is what a full disk looks like to a program. */
+/* A limit on the file size acts like a full disk. */
 static void limit_files(rlim_t bytes) {
   struct rlimit limit;
   signal(SIGXFSZ, SIG_IGN);
@@ -209,7 +208,7 @@ CASE(opening, fails_on_a_database_of_a_newer_version) {
   cr_assert_str_eq(test_error.text, "the database was made by a newer version of Dewey");
 }
 
-/* Whatever is asked of a damaged file is answered, by an error or by what is left. */
+/* Every operation on a damaged file ends with an error or with valid data. */
 static void ask_everything(void) {
   log_filter_t filter = everything();
   log_stats_t stats;

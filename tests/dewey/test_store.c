@@ -1,4 +1,4 @@
-/* test_store.c: log lines in the store, one process: what is stored, found, cleared and counted. */
+/* test_store.c: log lines in the store, one process: store, query, clear, count. */
 #include "store_test.h"
 
 #include <stdio.h>
@@ -257,7 +257,7 @@ CASE(store, a_search_for_blanks_finds_nothing_and_many_words_are_fine) {
   ASSERT_FINDS(filter, "");
 }
 
-/* More matches than are sorted: then the candidates are checked in rounds. */
+/* More matches than are sorted: candidates are checked in rounds. */
 CASE(store, search_and_data_go_through_many_rows) {
   enum { BATCH = 1000, BATCHES = 60 };
   for (int i = 0; i < BATCHES; i++)
@@ -320,7 +320,7 @@ CASE(store, data_finds_rows_that_contain_it) {
   }
 }
 
-/* More than stand in an index. */
+/* More rows than are taken from an index at once. */
 CASE(store, data_with_many_values_is_found_by_each) {
   enum { VALUES = 1000 };
   char json[VALUES * 20] = "{", wanted[32];
@@ -347,7 +347,7 @@ CASE(store, data_with_many_values_is_found_by_each) {
   ASSERT_FINDS(filter, "1");
 }
 
-/* A word that many lines have, looked for among few of them. */
+/* A frequent word in a search with few candidates. */
 CASE(store, a_frequent_word_is_found_among_sparse_rows) {
   for (int i = 0; i < 60; i++)
     store_many(i * 1000, 1000);
@@ -394,7 +394,7 @@ CASE(store, the_reader_may_have_enough) {
 
 /* ---- Pages ---- */
 
-/* Reads all entries below 1000000 in pages while others arrive, and asserts that each came once. */
+/* Reads all entries below 1000000 in pages while others arrive, and asserts that each is returned once. */
 static void assert_pages(log_filter_t filter, int total) {
   static bool seen[5000];
   int pages = 0, rows = 0;

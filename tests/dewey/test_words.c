@@ -1,5 +1,4 @@
-/* test_words.c: what a word is, and what a search finds: of log lines and of conversations, on both stores.
- */
+/* test_words.c: words of texts, and searches for them in log lines and conversations, on both stores. */
 #include "conversations_test.h"
 #include "databases.h"
 #include "words.h"
@@ -18,7 +17,7 @@ enum { TEXT_MAX = 400 * 1024 };
 
 /* ---- Plain texts ---- */
 
-/* The plain text of a line, in a place of its own. */
+/* Returns the plain text of a line in a static buffer. */
 static const char *plain_of(mcp_text_t given) {
   static char copy[TEXT_MAX * 3];
   size_t len;
@@ -108,7 +107,7 @@ CASE(words, texts_of_any_bytes_are_taken) {
 
 /* ---- The definition in PostgreSQL ---- */
 
-/* Texts, each with a U+0001 behind it, and the plain texts that they have here. */
+/* Texts separated by U+0001, and their plain texts here. */
 typedef struct texts {
   char given[256 * 1024], wanted[1024 * 1024];
   size_t given_len, wanted_len;
@@ -153,19 +152,19 @@ static void add_text(PGconn *pg, texts_t *texts, const char *given) {
   texts->wanted_len += (size_t)sprintf(texts->wanted + texts->wanted_len, "%s\1", plain);
 }
 
-/* Whether both know it, whose versions of Unicode may differ. */
+/* True if both know the character; their versions of Unicode may differ. */
 static bool is_known(int c) {
   return c != 1 && utf8proc_codepoint_valid(c) && utf8proc_category(c) != UTF8PROC_CATEGORY_CN &&
          !(c >= 0x1e030 && c <= 0x1e06d);
 }
 
-/* Each character, between others. */
+/* Each character between two others. */
 static void compare_characters(PGconn *pg, texts_t *texts) {
   char given[1024];
   size_t len = 0;
   for (int c = 2; c < 0x110000; c++) {
     if (c == 0xe000 || c == 0xf0000)
-      c += c == 0xe000 ? 0x1800 : 0x20000 - 0x100; /* of the private ones the last are enough */
+      c += c == 0xe000 ? 0x1800 : 0x20000 - 0x100; /* a few private ones suffice */
     if (is_known(c)) {
       given[len] = len % 3 ? 'a' : 'X';
       len++;
@@ -179,7 +178,7 @@ static void compare_characters(PGconn *pg, texts_t *texts) {
   }
 }
 
-/* Characters of every kind at random, many of them combining. */
+/* Random characters of all kinds, many of them combining. */
 static void compare_mixtures(PGconn *pg, texts_t *texts) {
   static const int firsts[] = {0x20,   0x20,   0x20,   0x41,   0x61,   0xc0,    0x300,  0x370,  0x3c2,
                                0x5b0,  0x627,  0x64b,  0x900,  0xe30,  0xf71,   0x1100, 0x1161, 0x11a8,
@@ -216,7 +215,7 @@ CASE(words, both_definitions_are_the_same) {
 
 /* ---- What is found ---- */
 
-/* Texts that are too long to be written here. */
+/* Texts too long for a literal. */
 static char base64[1001], trace[16 * 1024], many[64 * 1024], same[32 * 1024];
 
 typedef struct search {
@@ -243,7 +242,7 @@ static const search_t searches[] = {
     {"处理order-4711失败", "4711", true},
     {"错误ERR42，请重试。", "err42", true},
     {"错误ERR42，请重试。", "请重试", true},
-    {"错误ERR42，请重试。", "err42请", true}, /* a comma parts words, and is none */
+    {"错误ERR42，请重试。", "err42请", true}, /* a comma separates words */
     {"ｅｒｒｏｒ　ｃｏｄｅ", "error code", true},
     {"error code", "ｅｒｒｏｒ", true},
     {"ขออภัยระบบขัดข้อง", "ระบบ", true},
@@ -268,7 +267,7 @@ static const search_t searches[] = {
     {"कनेक्शन विफल।", "कनेक्शन", true},
     {"before\xef\xbf\xbd"
      "after",
-     "before", true}, /* NUL, as it is stored */
+     "before", true}, /* a stored NUL */
     {"before\xef\xbf\xbd"
      "after",
      "after", true},
@@ -289,7 +288,7 @@ static const search_t searches[] = {
     {"a b", "b.a", false},
     {"10.0.0.7", "0.10.0.7", false},
     {"10.0.0.7", "10.0.0", true},
-    {"xa bx", "a-b", false}, /* no parts of words */
+    {"xa bx", "a-b", false}, /* parts of words do not match */
     {"100%_done", "100_done", true},
     {"1000 done", "100_done", false},
     {base64, base64, true},
@@ -372,7 +371,7 @@ static bool on_arrived(const log_entry_t *row, void *arg) {
   return true;
 }
 
-/* Lines that have arrived since the mark. */
+/* The lines that have arrived since the mark. */
 static int find_arrived(log_filter_t filter, const char *mark) {
   char next[STORE_ARRIVAL_MARK_SIZE];
   int found = 0;

@@ -1,16 +1,16 @@
-/* killer.c: runs a program and ends it with SIGKILL right before its N-th change to a directory.
+/* killer.c: runs a program and kills it with SIGKILL right before its N-th change to a directory.
  *
  * usage: killer N DIRECTORY PROGRAM [ARGUMENT]...
  *
- * Counting begins with SIGUSR1, or at once where N begins with '+'; N 0 kills never. A change is a system
- * call that writes, makes, moves, removes, sizes or syncs, in whatever way the program came to it (the C
- * library, a library of its own, syscall(2)); one on a descriptor counts where that leads below DIRECTORY.
+ * Counting begins on SIGUSR1, or at once if N begins with '+'; N 0 never kills. A change is a system call
+ * that writes, creates, moves, removes, resizes or syncs, however the program makes it (C library, another
+ * library, syscall(2)); a change of a descriptor counts if that is below DIRECTORY.
  *
- * Happy path: a filter of system calls (seccomp) stops the program at each of those alone, this one looks at
- * it by ptrace(2), and at the N-th says which it is, kills the program with all its threads, and exits with
- * 137 when nothing is left of it. A program that ends by itself passes on how. SIGTERM is passed on.
+ * A seccomp filter stops the program at these system calls only; killer examines it by ptrace(2), and at
+ * the N-th prints its name, kills the program with all its threads, and exits with 137. If the program
+ * ends by itself, killer exits with its status. SIGTERM is forwarded.
  *
- * Failure modes: 77 where a program cannot be traced. Whatever ends this one ends the program
+ * It exits with 77 if a program cannot be traced. If killer ends, the program ends too
  * (PTRACE_O_EXITKILL). */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -34,7 +34,7 @@
 
 enum { NOT_HERE = 77, KILLED = 137, BY_PATH = -1 };
 
-/* fd: which argument is the descriptor that is changed; flags: which holds what open(2) knows as such, 0:
+/* fd: the argument with the descriptor that is changed; flags: the argument with the flags of open(2), 0:
  * none. */
 typedef struct change {
   const char *name;
@@ -51,7 +51,7 @@ static const change_t changes[] = {
     BY(pwrite64, 0, 0),        BY(pwritev, 0, 0),        BY(ftruncate, 0, 0),      BY(fallocate, 0, 0),
     BY(fsync, 0, 0),           BY(fdatasync, 0, 0),      BY(fchmod, 0, 0),         BY(fchown, 0, 0),
     BY(copy_file_range, 2, 0), BY(sendfile, 0, 0),       BY(utimensat, 0, 0),      BY(ioctl, 0, 0),
-#ifdef SYS_open /* newer architectures have the others alone */
+#ifdef SYS_open /* newer architectures have only the others */
     BY(open, BY_PATH, 1),      BY(rename, BY_PATH, 0),   BY(unlink, BY_PATH, 0),   BY(rmdir, BY_PATH, 0),
     BY(mkdir, BY_PATH, 0),     BY(link, BY_PATH, 0),     BY(chmod, BY_PATH, 0),    BY(chown, BY_PATH, 0),
 #endif
@@ -71,7 +71,7 @@ static void on_term(int number) {
   kill(program, number);
 }
 
-/* In the child: from here on each of those calls is reported to the tracer. */
+/* In the child: report these system calls to the tracer from now on. */
 static int filter_calls(void) {
   struct sock_filter code[2 * CHANGES + 2] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
@@ -88,7 +88,7 @@ static int filter_calls(void) {
 static void run(char **command) {
   if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
     _exit(NOT_HERE);
-  raise(SIGSTOP); /* until the tracer has said what it wants to hear of */
+  raise(SIGSTOP); /* until the tracer has set its options */
   if (filter_calls() != 0)
     _exit(NOT_HERE);
   execv(command[0], command);
@@ -102,7 +102,7 @@ static bool leads_there(pid_t thread, int fd) {
   return readlink(link, target, sizeof target - 1) > 0 && strncmp(target, directory, strlen(directory)) == 0;
 }
 
-/* The change that the thread is about to make; NULL: none. */
+/* Returns the change that the thread is about to make, or NULL. */
 static const change_t *change_of(pid_t thread) {
   struct __ptrace_syscall_info info = {0};
   const change_t *change = NULL;
@@ -116,12 +116,12 @@ static const change_t *change_of(pid_t thread) {
   if (change->fd != BY_PATH)
     return leads_there(thread, (int)info.seccomp.args[change->fd]) ? change : NULL;
   uint64_t flags = change->flags > 0 ? info.seccomp.args[change->flags] : O_CREAT;
-  if (change->number == SYS_openat2) /* they stand first in what it points to */
+  if (change->number == SYS_openat2) /* the first member of the struct it points to */
     flags = (uint64_t)ptrace(PTRACE_PEEKDATA, thread, (void *)(uintptr_t)flags, NULL);
   return flags & (O_CREAT | O_TRUNC) ? change : NULL;
 }
 
-/* Kills all of it, and waits until nothing is left. */
+/* Kills all threads and waits until all have ended. */
 static int end(unsigned long count, const char *name) {
   fprintf(stderr, "killer: before change %lu, %s\n", count, name);
   kill(program, SIGKILL);
@@ -147,7 +147,7 @@ static int trace(unsigned long last) {
       const change_t *change = counting ? change_of(thread) : NULL;
       if (change != NULL && ++count == last)
         return end(count, change->name);
-    } else if (status >> 16 == 0 && WSTOPSIG(status) != SIGSTOP) { /* which each thread begins with */
+    } else if (status >> 16 == 0 && WSTOPSIG(status) != SIGSTOP) { /* the stop at which each thread begins */
       deliver = WSTOPSIG(status);
     }
     ptrace(PTRACE_CONT, thread, NULL, (void *)(intptr_t)deliver);

@@ -1,4 +1,4 @@
-"""On a file system that can clone, versions and restored files share their blocks with the file, until that changes."""
+"""On a file system with reflinks, versions and restored files share blocks with the file until it changes."""
 import fcntl
 import os
 import struct
@@ -14,7 +14,7 @@ BYTES = 8 << 20
 
 
 def shares_blocks(path):
-    """Whether all of a file's blocks are other files' as well."""
+    """True if all blocks of a file are shared."""
     head = struct.Struct("=QQIIII")
     extent = struct.Struct("=QQQQQIIII")
     asked = bytearray(head.size + EXTENTS_MAX * extent.size)

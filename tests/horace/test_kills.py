@@ -27,7 +27,7 @@ NEW, OLD, PRESENT, ONE = b"new " * 30_000, b"old " * 20_000, b"present " * 9000,
 
 class KilledHorace(Horace):
     def trace(self, spec):
-        """Starts on killer's terms: at the spec-th change it is killed; answers False if that was before it was ready."""
+        """Starts under killer, which kills it at change number spec. Returns False if it was killed before it was ready."""
         command = self.program.command
         try:
             self.program.command = [str(word) for word in (KILLER, spec, self.storage, *command)]
@@ -44,7 +44,7 @@ class KilledHorace(Horace):
             return is_ready(self.port)
 
     def end(self):
-        """However it is; answers what killer said of the call."""
+        """Ends it in any state. Returns the system call that killer printed."""
         if self.program.process.poll() is None:
             self.program.kill()
         self.program.process = None
@@ -52,7 +52,7 @@ class KilledHorace(Horace):
 
 
 class Operation:
-    """One thing that a caller asks for, on files that prepare() has brought into the state for it."""
+    """A tool call, on files whose state prepare() has set up."""
 
     def __init__(self, name, prepare, tool, arguments):
         self.name, self.prepare, self.tool, self.arguments = name, prepare, tool, arguments
@@ -62,7 +62,7 @@ class Operation:
 
 
 async def register(caller, horace, name, *contents):
-    """Each content in turn at that path; the id."""
+    """Registers each content in turn at that path. Returns the id."""
     for data in contents:
         (horace.files / name).write_bytes(data)
         answer = await caller.call("horace_register_file", {"file_path": name, "metadata": {"owner": "me", "tags": ["t"]}})
@@ -125,7 +125,7 @@ OPERATIONS = [
 
 
 def brief(value):
-    """The same without bytes and ids, to be compared and read by people."""
+    """The state without bytes and ids, for comparison and for messages."""
     if isinstance(value, bytes):
         return f"{len(value)} bytes, {sha256(value)[:8]}"
     return {key: brief(one) for key, one in value.items() if key != "ids"} if isinstance(value, dict) else value
@@ -135,8 +135,8 @@ async def until_async(condition, what):
     await asyncio.to_thread(wait_until, condition, what)
 
 
-class Scene:
-    """One operation: what the storage is before it, what after, and how it is played with a kill."""
+class KillTest:
+    """One operation: the storage before and after it, and the operation with a kill."""
 
     def __init__(self, test, horace, operation):
         self.test, self.horace, self.operation = test, horace, operation
@@ -144,7 +144,7 @@ class Scene:
 
     @contextlib.asynccontextmanager
     async def running(self):
-        """A caller of a horace that is started for it, and killed."""
+        """A caller of a new horace, which is killed at the end."""
         with contextlib.ExitStack() as stack:
             stack.callback(self.horace.end)
             self.horace.__enter__()
@@ -158,7 +158,7 @@ class Scene:
         self.horace.use(place)
 
     async def make(self):
-        """Plays it without a kill."""
+        """Runs the operation without a kill."""
         self.horace.use(self.before_at.resolve())
         async with self.running() as caller:
             await self.operation.prepare(caller, self.horace)
@@ -171,7 +171,7 @@ class Scene:
         self.allowed = [self.before, self.after]
 
     async def kill(self, number, again):
-        """Before the number-th change, and before the again-th of the repair (0: not); answers whether it came to that."""
+        """Kills before change `number`, and before change `again` of the recovery (0: not). False: it ended earlier."""
         self.use_copy()
         was_ready = self.horace.trace(number)
         if self.horace.program.process.poll() == NO_TRACING:
@@ -198,7 +198,7 @@ class Scene:
         return True
 
     def check_raw(self):
-        """Whatever stands in files/ is whole, at any time."""
+        """Files in files/ are complete at any time."""
         whole = [state["files"] for state in self.allowed]
         for name, data in self.horace.tree().items():
             if name.startswith(f"{FILES}/"):
@@ -218,18 +218,18 @@ class Scene:
 class Kills(AsyncTestCase):
     maxDiff = 2000
 
-    async def play(self, operation):
-        """All of the kills, or as many as there is time for, from a random one on."""
+    async def kill_everywhere(self, operation):
+        """Kills at all changes, or at as many as time allows, from a random one on."""
         chance = random.Random(f"{SEED}{operation.name}")
         with KilledHorace(HORACE_VERSION_COUNT=KEPT) as horace:
             horace.program.stop()
-            scene = Scene(self, horace, operation)
-            await scene.make()
-            await kill_at_each(operation.name, scene.kill, chance)
+            kill_test = KillTest(self, horace, operation)
+            await kill_test.make()
+            await kill_at_each(operation.name, kill_test.kill, chance)
 
 
 async def kill_at_each(name, kill, chance):
-    """At the first change, the second, and so on, until there are no more; or at random ones among them."""
+    """Kills at the first change, the second, and so on, or at random ones."""
     kills, ends, limit = 0, time.monotonic() + SAMPLE_S, 64
     while kills < MOST and (WHICH or kills == 0 or time.monotonic() < ends):
         number = kills + 1 if WHICH else chance.randint(1, limit)
@@ -244,7 +244,7 @@ async def kill_at_each(name, kill, chance):
 
 
 class Removal:
-    """Of a file that was deleted long ago: nothing that anybody asks for."""
+    """The removal of an expired deleted file, which no caller requests."""
 
     name = "remove"
 
@@ -257,7 +257,7 @@ class Removal:
             (horace.files / "a").write_bytes(PRESENT)
 
 
-class RemovalScene(Scene):
+class RemovalKillTest(KillTest):
     async def make(self):
         self.horace.use(self.before_at.resolve())
         async with self.running() as caller:
@@ -269,7 +269,7 @@ class RemovalScene(Scene):
         self.allowed = [self.after, {"files": present}]
 
     async def kill(self, number, again):
-        """As it starts, since it removes then; no more than one in the same run."""
+        """Kills during the start, when files are removed; at most once in a run."""
         self.use_copy()
         self.horace.trace(f"+{number}")
         await until_async(lambda: self.horace.program.process.poll() is not None or not self.remains(), "the file is removed")
@@ -283,7 +283,7 @@ class RemovalScene(Scene):
         return killed
 
     def remains(self):
-        """Whether anything of it is there still; its row goes last."""
+        """True if a part of the file still exists; its row is removed last."""
         with contextlib.closing(sqlite3.connect(self.horace.storage / "horace.db")) as database:
             return database.execute("SELECT count(*) FROM horace_files").fetchone() != (0,)
 
@@ -292,7 +292,7 @@ def add(operation):
     async def test(self):
         if WHICH not in ("", "all", operation.name):
             raise unittest.SkipTest(f"TEST_KILLS={WHICH}")
-        await self.play(operation)
+        await self.kill_everywhere(operation)
 
     setattr(Kills, f"test_{operation.name}", test)
 
@@ -303,9 +303,9 @@ def add_removal(name, changed):
             raise unittest.SkipTest(f"TEST_KILLS={WHICH}")
         with KilledHorace(HORACE_VERSION_COUNT=KEPT) as horace:
             horace.program.stop()
-            scene = RemovalScene(self, horace, Removal(changed))
-            await scene.make()
-            await kill_at_each(name, scene.kill, random.Random(f"{SEED}{name}"))
+            kill_test = RemovalKillTest(self, horace, Removal(changed))
+            await kill_test.make()
+            await kill_at_each(name, kill_test.kill, random.Random(f"{SEED}{name}"))
 
     setattr(Kills, f"test_{name}", test)
 

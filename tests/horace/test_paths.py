@@ -26,7 +26,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Case(AsyncTestCase):
-    """A horace, and beside its storage a directory with a secret, which must be the same at the end."""
+    """A horace, and a directory with a secret beside its storage, which must not change."""
 
     async def asyncSetUp(self):
         await super().asyncSetUp()
@@ -50,7 +50,7 @@ class Case(AsyncTestCase):
         return await self.caller.call("horace_register_file", {"file_path": str(path), "metadata": metadata})
 
     async def versions(self, name, *texts):
-        """Each text in turn at that path; the id."""
+        """Registers each text in turn at that path. Returns the id."""
         for text in texts:
             (self.files / name).parent.mkdir(exist_ok=True)
             (self.files / name).write_text(text)
@@ -61,7 +61,7 @@ class Case(AsyncTestCase):
         return await self.caller.call("horace_update_file", {"file_id": file_id, "metadata": {"status": status}})
 
     async def assert_refused(self, path, *codes):
-        """With one of the codes, if there are any, else with any that a path may be refused with."""
+        """Expects one of the codes, by default any for a refused path."""
         with self.subTest(path=str(path)[:100]):
             code = await expect_error(self.caller, "horace_register_file", file_path=str(path), metadata={})
             self.assertIn(code, codes or REFUSED)
@@ -131,7 +131,7 @@ class Refused(Case):
         self.assertEqual(len(await records(self.caller)), 1)
 
     async def test_what_horace_keeps_is_private(self):
-        """Also where it was open before; what is the users' own keeps its mode, and has it again when it comes back."""
+        """Also if it was open before; users' files keep their mode, also after unarchiving."""
 
         def open_to_others():
             kept = VERSIONS, ARCHIVE, WORK, ".horace_lock", "horace.db", "horace.db-wal", "horace.db-shm"
@@ -213,7 +213,7 @@ class Refused(Case):
                 run_program(["umount", "--lazy", inner_place]).check_returncode()
 
     def test_files_that_are_a_mount(self):
-        """Bytes go from one of the storage's directories to another by renaming."""
+        """Files are renamed between the storage's directories."""
         with SmallDisk(1 << 20) as disk, ProgramGroup() as place:
             files = place.directory / "storage/files"
             files.mkdir(parents=True)
@@ -257,10 +257,10 @@ class Followed(Case):
 
 
 class Exchanged(Case):
-    """What stood inside when it was registered is exchanged for a link."""
+    """A registered file or directory is exchanged for a link."""
 
     async def try_all(self, file_id):
-        """Whatever horace can be asked to do with it; each may fail, with a code."""
+        """Calls every operation on it; each may fail with a code."""
         for arguments in ({"check_for_changes": True}, {"metadata": {"status": "archived"}}, {"metadata": {"status": "active"}}):
             with contextlib.suppress(CallError):
                 await self.caller.call("horace_update_file", {"file_id": file_id} | arguments)
@@ -309,7 +309,7 @@ class Exchanged(Case):
 
 
 class Replaced(Case):
-    """What stood at a path is replaced by another file after horace has found it and before it looks where it is."""
+    """A file is replaced between horace's opening it and reading its path."""
 
     async def asyncSetUp(self):
         await super().asyncSetUp()
@@ -319,7 +319,7 @@ class Replaced(Case):
         self.replaced = 0
 
     def replacing(self, most):
-        """At each opening by horace, so often at most."""
+        """Replaces the file at each opening by horace, at most `most` times."""
         for number in range(most):
             (self.beside / f"{number}").write_text(f"number {number}")
 
@@ -344,7 +344,7 @@ class Replaced(Case):
         await self.register("a")
 
     async def test_under_a_lease(self):
-        """Another process has the file for itself."""
+        """Another process holds a lease on the file."""
         previous = signal.signal(signal.SIGIO, signal.SIG_IGN)  # by which the kernel asks for it
         self.addCleanup(signal.signal, signal.SIGIO, previous)
         with open(self.files / "a", "r+b") as file:
@@ -366,7 +366,7 @@ class Races(Case):
 
     @contextlib.contextmanager
     def exchanging(self, one, other):
-        """Again and again, in a thread, until the end."""
+        """Exchanges them repeatedly in a thread, until the end of the block."""
         times = 0
 
         def run(ended):

@@ -1,4 +1,4 @@
-"""The real horace with a client that is not ours: each tool's answers to the letter, every refusal, duplicates, collections,
+"""The real horace with an independent client: the exact responses of each tool, every refusal, duplicates, collections,
 states, a large file, one that is written to all the time, its log lines, `horace scan`, full and broken disks, its settings.
 """
 import asyncio
@@ -97,7 +97,7 @@ TOOLS = {
 
 
 class Case(AsyncTestCase):
-    """Each test has a Horace of its own."""
+    """Each test has a new Horace."""
 
     maxDiff = None
     settings = {}
@@ -108,12 +108,12 @@ class Case(AsyncTestCase):
         self.caller = await self.enterAsyncContext(Caller(self.horace.url))
         self.files = self.horace.files
 
-    async def again(self):
-        """A caller of the same horace, started anew."""
+    async def restart(self):
+        """Restarts horace. Returns a new caller."""
         self.horace.restart()
         self.caller = await self.enterAsyncContext(Caller(self.horace.url))
 
-    def put(self, name, data):
+    def write_file(self, name, data):
         path = self.files / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data.encode() if isinstance(data, str) else data)
@@ -121,11 +121,11 @@ class Case(AsyncTestCase):
 
     async def register(self, name, data=None, **metadata):
         if data is not None:
-            self.put(name, data)
+            self.write_file(name, data)
         return await self.caller.call("horace_register_file", {"file_path": str(name), "metadata": metadata})
 
-    async def new(self, name, data=None, **metadata):
-        """The id of a file that is registered for the first time."""
+    async def register_new(self, name, data=None, **metadata):
+        """Registers a new file. Returns its id."""
         answer = await self.register(name, data if data is not None else f"bytes of {name}", **metadata)
         self.assertEqual((set(answer), answer["version"]), (REGISTERED, 1))
         return answer["file_id"]
@@ -133,8 +133,8 @@ class Case(AsyncTestCase):
     async def search(self, **arguments):
         return await self.caller.call("horace_search_files", arguments)
 
-    async def found(self, **arguments):
-        """The names of what is found, in order."""
+    async def found_names(self, **arguments):
+        """Searches. Returns the names of the files, in order."""
         answer = await self.search(**arguments)
         self.assertEqual(answer["total_count"], len(answer["results"]), arguments)
         return [Path(row["path"]).name for row in answer["results"]]
@@ -149,10 +149,10 @@ class Case(AsyncTestCase):
     async def restore(self, file_id, version):
         return await self.caller.call("horace_restore_version", {"file_id": file_id, "version": version})
 
-    async def collect(self, name, **arguments):
+    async def create_collection(self, name, **arguments):
         return await self.caller.call("horace_create_collection", {"name": name} | arguments)
 
-    async def collections(self, **arguments):
+    async def list_collections(self, **arguments):
         return await self.caller.call("horace_list_collections", arguments)
 
     async def assert_refused(self, tool, arguments, words, code=INVALID_PARAMS, error_code=None):
@@ -166,7 +166,7 @@ class Case(AsyncTestCase):
             self.assertNotRegex(error.message.replace(str(self.horace.storage), ""), LEAKS)
 
     def sql(self, text):
-        """In horace's database, behind its back."""
+        """Runs SQL in horace's database from outside."""
         if ON_POSTGRESQL:
             psql(text, self.horace.settings["HORACE_DB_NAME"])
             return
@@ -189,7 +189,7 @@ class Protocol(Case):
             self.assertEqual(schema["properties"], properties, name)
 
     async def test_arguments_that_are_not_known(self):
-        file_id = await self.new("a.txt")
+        file_id = await self.register_new("a.txt")
         for tool, arguments, unknown, nearest in (
             ("search_files", {}, "ownr", "owner"),
             ("search_files", {}, "query/ownr", "owner"),
@@ -210,7 +210,7 @@ class Protocol(Case):
         self.assertEqual(direct["result"]["total_count"], 1)
 
     async def test_what_is_not_known_is_named_by_what_stores(self):
-        self.put("a.txt", "text")
+        self.write_file("a.txt", "text")
         file = {"file_path": "a.txt", "metadata": {"owner": "me", "anything": {"b": 1}}, "owner": "x", "tags": None}
         self.assertEqual((await self.caller.call("horace_register_file", file))["ignored"], ["owner"])
         self.assertEqual((await self.caller.call("horace_register_file", file))["ignored"], ["owner"])
@@ -218,7 +218,7 @@ class Protocol(Case):
         self.assertEqual(collection["result"]["ignored"], ["files"])
 
     async def test_callers_that_skip_initialize_and_direct_calls(self):
-        path = str(self.put("a.txt", "text"))
+        path = str(self.write_file("a.txt", "text"))
         async with connect(self.horace.url) as ws:
             answer = await round_trip(ws, tool_call(1, "horace_register_file", file_path=path, metadata={}))
             text = json.loads(answer["result"]["content"][0]["text"])
@@ -232,16 +232,16 @@ class Protocol(Case):
             self.assertEqual((await round_trip(ws, request(6, "horace_restore_version", version=1)))["error"]["code"], INVALID_PARAMS)
 
     async def test_null_is_not_given(self):
-        file_id = await self.new("a.txt", "text", owner=None, purpose=None, tags=None, collection=None, correlation_id=None)
+        file_id = await self.register_new("a.txt", "text", owner=None, purpose=None, tags=None, collection=None, correlation_id=None)
         self.assertEqual((await self.info(file_id))["tags"], [])
         nothing = dict.fromkeys(TOOLS["horace_search_files"][1] | {"sort_by": 0, "order": 0})
         self.assertEqual(await self.search(**nothing), await self.search())
         self.assertEqual(await self.search(query=nothing), await self.search(query=None))
         shown = await self.caller.call("horace_get_file_info", {"file_id": file_id, "include_versions": None})
         self.assertNotIn("versions", shown)
-        created = await self.collect("c", description=None, file_ids=None, metadata=None)
+        created = await self.create_collection("c", description=None, file_ids=None, metadata=None)
         self.assertEqual((created["description"], created["file_count"]), (None, 0))
-        self.assertEqual((await self.collections(limit=None, offset=None))["total_count"], 1)
+        self.assertEqual((await self.list_collections(limit=None, offset=None))["total_count"], 1)
         changed = await self.caller.call("horace_update_file", {"file_id": file_id, "metadata": None, "check_for_changes": None})
         self.assertEqual((changed["updated_fields"], changed["version_created"]), ([], None))
 
@@ -256,7 +256,7 @@ class Protocol(Case):
 
 class Registering(Case):
     async def test_a_new_file_and_its_next_version(self):
-        path = self.put("d/report.csv", "a,b\n1,2\n")
+        path = self.write_file("d/report.csv", "a,b\n1,2\n")
         answer = await self.register(path, owner="me", purpose="to see", tags=["x", "y", "x"], correlation_id="c-1", extra={"n": [1]})
         self.assertEqual(list(answer), ["file_id", "checksum", "size", "mime_type", "registered_at", "version"])
         self.assertEqual(uuid.UUID(answer["file_id"]).version, 7)
@@ -293,7 +293,7 @@ class Registering(Case):
         self.assertEqual((await self.register("empty", ""))["size"], 0)
 
     async def test_kinds_of_text_go_by_the_name(self):
-        """Whatever its words look like; bytes that are no text stay what they are."""
+        """Text of any kind is text; binary data stays binary."""
         png, packet = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\6\0\0\0", b"G\x1f\xff\x10" + bytes(184)
         for name, data, kind in (
             ("urgent.txt", "P1 outages of this week\nnone\n", "text/plain"), ("P3.md", "P3 10 20 things to do\n", "text/markdown"),
@@ -335,32 +335,32 @@ class Registering(Case):
 
     async def test_texts_of_any_characters(self):
         nasty = "'; DROP TABLE horace_files; -- \u00fc\u202e\U0001f600\"\\%_\n\x01"
-        file_id = await self.new(f"{nasty.replace('/', '')}.txt", owner=nasty, purpose=nasty, tags=[nasty], correlation_id=nasty, **{nasty: nasty})
+        file_id = await self.register_new(f"{nasty.replace('/', '')}.txt", owner=nasty, purpose=nasty, tags=[nasty], correlation_id=nasty, **{nasty: nasty})
         shown = await self.info(file_id)
         for name in ("owner", "purpose", "correlation_id"):
             self.assertEqual(shown[name], nasty)
         self.assertEqual((shown["tags"], shown["metadata"]), ([nasty], {nasty: nasty}))
-        await self.collect(nasty, description=nasty, file_ids=[file_id], metadata={nasty: nasty})
-        self.assertEqual(len(await self.found(owner=nasty, tags=[nasty], collection=nasty)), 1)
+        await self.create_collection(nasty, description=nasty, file_ids=[file_id], metadata={nasty: nasty})
+        self.assertEqual(len(await self.found_names(owner=nasty, tags=[nasty], collection=nasty)), 1)
         for value in ("'; DROP TABLE horace_files; --", "%", "_", "' OR '1'='1"):
             for name in ("owner", "file_type"):
-                self.assertEqual(await self.found(**{name: value}), [])
-            self.assertEqual(await self.found(tags=[value]), [])
+                self.assertEqual(await self.found_names(**{name: value}), [])
+            self.assertEqual(await self.found_names(tags=[value]), [])
 
     async def test_nul_becomes_the_replacement_character(self):
-        file_id = await self.new("a.txt", owner="a\0b", purpose="\0", tags=["\0t"], correlation_id="c\0", more={"\0": ["\0"]})
-        await self.collect("n\0", description="d\0", file_ids=[file_id], metadata={"\0": "\0"})
+        file_id = await self.register_new("a.txt", owner="a\0b", purpose="\0", tags=["\0t"], correlation_id="c\0", more={"\0": ["\0"]})
+        await self.create_collection("n\0", description="d\0", file_ids=[file_id], metadata={"\0": "\0"})
         shown = await self.info(file_id)
         wanted = ("a\ufffdb", "\ufffd", ["\ufffdt"], "c\ufffd", "n\ufffd")
         self.assertEqual(tuple(shown[name] for name in ("owner", "purpose", "tags", "correlation_id", "collection")), wanted)
-        self.assertEqual(await self.found(tags=["\0t"], owner="a\0b", collection="n\0"), ["a.txt"])
+        self.assertEqual(await self.found_names(tags=["\0t"], owner="a\0b", collection="n\0"), ["a.txt"])
 
     async def test_large_metadata(self):
         just = {"more": "x" * (64 * 1024 - 20)}
-        file_id = await self.new("a.txt", **just)
+        file_id = await self.register_new("a.txt", **just)
         self.assertEqual((await self.info(file_id))["metadata"], just)
         huge = {"more": "x" * 64 * 1024}
-        self.put("b.txt", "b")
+        self.write_file("b.txt", "b")
         for tool, arguments in (
             ("horace_register_file", {"file_path": "b.txt", "metadata": huge}),
             ("horace_update_file", {"file_id": file_id, "metadata": huge}),
@@ -368,7 +368,7 @@ class Registering(Case):
         ):
             await self.assert_refused(tool, arguments, "larger than 64 KiB", error_code="METADATA_TOO_LARGE")
         await self.assert_refused("horace_create_collection", {"name": "c", "metadata": huge}, "too large")
-        self.assertEqual(await self.found(), ["a.txt"])
+        self.assertEqual(await self.found_names(), ["a.txt"])
         self.assertEqual((await self.info(file_id))["metadata"], just)
 
     async def test_names_that_cannot_be_written_as_text(self):
@@ -376,10 +376,10 @@ class Registering(Case):
             file.write(b"x")
         (self.files / "link").symlink_to(os.fsdecode(b"not\xff"))
         await self.assert_refused("horace_register_file", {"file_path": "link", "metadata": {}}, "UTF-8", error_code="INVALID_PATH")
-        self.assertEqual(await self.found(), [])
+        self.assertEqual(await self.found_names(), [])
 
     async def test_wrong_arguments(self):
-        self.put("a", "a")
+        self.write_file("a", "a")
         long = "x" * 257
         for metadata, words in (
             (None, "metadata"), ([], "metadata"), ("x", "metadata"), (7, "metadata"),
@@ -399,13 +399,13 @@ class Registering(Case):
         for path, code in (("nothing", "FILE_NOT_FOUND"), ("a/b", "FILE_NOT_FOUND"), ("", "INVALID_PATH"), (".", "INVALID_PATH"),
                            ("/etc/passwd", "INVALID_PATH"), ("../horace.db", "INVALID_PATH"), ("a\0", "INVALID_PATH")):  # fmt: skip
             await self.assert_refused("horace_register_file", {"file_path": path, "metadata": {}}, "", error_code=code)
-        self.assertEqual(await self.found(status="all"), [])
+        self.assertEqual(await self.found_names(status="all"), [])
         self.assertEqual(os.listdir(self.horace.storage / VERSIONS), [])
 
 
 class Duplicates(Case):
     async def test_the_same_again(self):
-        file_id = await self.new("a.txt", "text", owner="me")
+        file_id = await self.register_new("a.txt", "text", owner="me")
         for metadata in ({}, {"owner": "me"}, {"owner": None, "purpose": None}):
             again = await self.register("a.txt", **metadata)
             self.assertEqual((again["file_id"], set(again)), (file_id, {"file_id", "message"}))
@@ -415,9 +415,9 @@ class Duplicates(Case):
         await self.caller.call("horace_create_collection", {"name": "c"})
         held = {"owner": "me", "purpose": "p", "tags": ["x", "y"], "collection": "c", "correlation_id": "1",
                 "kept": {"a": [1, 2.5, None]}, "big": 10**30}  # fmt: skip
-        file_id = await self.new("a.txt", "text", **held)
+        file_id = await self.register_new("a.txt", "text", **held)
         other = {"owner": "you", "tags": ["y", "x"], "kept": {"a": [1]}, "more": 1}
-        self.put("b.txt", "text")
+        self.write_file("b.txt", "text")
         for name in ("a.txt", "b.txt"):
             for metadata, ignored in ((held, None), (other, list(other)), (held | {"purpose": "q"}, ["purpose"])):
                 answer = await self.register(name, **metadata)
@@ -428,24 +428,24 @@ class Duplicates(Case):
         self.assertEqual((await self.info(file_id))["owner"], "me")
 
     async def test_a_file_that_was_renamed_keeps_its_history(self):
-        file_id = await self.new("draft.txt", "one", owner="me")
+        file_id = await self.register_new("draft.txt", "one", owner="me")
         (self.files / "draft.txt").rename(self.files / "final.md")
         answer = await self.register("final.md", owner="you")
         self.assertEqual((answer["file_id"], answer["ignored"]), (file_id, ["owner"]))
         info = await self.info(file_id)
         self.assertEqual((info["path"], info["mime_type"], info["owner"]), (str(self.files / "final.md"), "text/markdown", "me"))
         self.assertNotIn("other_paths", info)
-        self.assertEqual(await self.found(file_type="md"), ["final.md"])
+        self.assertEqual(await self.found_names(file_type="md"), ["final.md"])
         changed = await self.register("final.md", "two")
         self.assertEqual((changed["file_id"], changed["version"]), (file_id, 2))
         restored = await self.caller.call("horace_restore_version", {"file_id": file_id, "version": 1})
         self.assertEqual(restored["current_path"], str(self.files / "final.md"))
         self.assertEqual((self.files / "final.md").read_text(), "one")
-        other = await self.new("draft.txt", "of its own")
+        other = await self.register_new("draft.txt", "of its own")
         self.assertNotEqual(other, file_id)
 
     async def test_renamed_to_where_its_copy_was(self):
-        file_id = await self.new("a/one.txt", "text")
+        file_id = await self.register_new("a/one.txt", "text")
         await self.register("b/one.txt", "text")
         await self.register("c/one.txt", "text")
         shutil.rmtree(self.files / "a")
@@ -455,7 +455,7 @@ class Duplicates(Case):
         self.assertEqual((await self.register("b/one.txt", "changed"))["version"], 2)
 
     async def test_renamed_onto_the_path_of_another(self):
-        file_id, other = await self.new("a.txt", "text"), await self.new("b.txt", "other")
+        file_id, other = await self.register_new("a.txt", "text"), await self.register_new("b.txt", "other")
         (self.files / "a.txt").replace(self.files / "b.txt")
         changed = await self.register("b.txt")
         self.assertEqual((changed["file_id"], changed["version"]), (other, 2))
@@ -463,7 +463,7 @@ class Duplicates(Case):
 
     async def test_renamed_to_where_a_deleted_file_was(self):
         for name, gone in (("onto", False), ("free", True)):
-            renamed, deleted = await self.new(f"{name}.txt", f"{name} 1"), await self.new(f"d {name}.txt", f"{name} old")
+            renamed, deleted = await self.register_new(f"{name}.txt", f"{name} 1"), await self.register_new(f"d {name}.txt", f"{name} old")
             await self.register(f"{name}.txt", f"{name} 2")
             await self.update(deleted, status="deleted")
             if gone:
@@ -482,14 +482,14 @@ class Duplicates(Case):
             await self.update(deleted, status="active")
             await self.caller.call("horace_restore_version", {"file_id": deleted, "version": 1})
             self.assertEqual((self.files / f"d {name}.txt").read_text(), f"{name} old")
-        deleted = await self.new("e.txt", "its own")
+        deleted = await self.register_new("e.txt", "its own")
         await self.update(deleted, status="deleted")
         await self.register("f.txt", "a copy's")
         self.assertEqual((await self.register("e.txt", "a copy's"))["file_id"], deleted, "f.txt is still there")
 
     async def test_a_directory_that_was_renamed(self):
-        """Each file keeps its history, whichever is registered first, also those whose bytes are the same by now."""
-        ids = {name: await self.new(f"was/{name}", f"bytes of {name}") for name in "abc"}
+        """Each file keeps its versions, whichever is registered first, even if their bytes have become equal."""
+        ids = {name: await self.register_new(f"was/{name}", f"bytes of {name}") for name in "abc"}
         for name in "bc":
             await self.register(f"was/{name}", "bytes of a")
         (self.files / "was").rename(self.files / "is")
@@ -499,13 +499,13 @@ class Duplicates(Case):
             self.assertEqual((await self.info(file_id))["path"], str(self.files / "is" / name))
 
     async def test_at_very_many_paths(self):
-        file_id = await self.new("empty", "")
+        file_id = await self.register_new("empty", "")
         for number in range(101):
             await self.register(f"{number:03}", "")
         self.assertEqual(len((await self.info(file_id))["other_paths"]), 100)
 
     async def test_at_another_path_which_is_kept(self):
-        file_id = await self.new("a.txt", "text")
+        file_id = await self.register_new("a.txt", "text")
         for name in ("z/copy.txt", "b.txt", "b.txt"):
             answer = await self.register(name, "text")
             self.assertEqual((answer["file_id"], set(answer)), (file_id, {"file_id", "message"}))
@@ -513,20 +513,20 @@ class Duplicates(Case):
         self.assertEqual((await self.info(file_id))["other_paths"], others)
         (row,) = (await self.search())["results"]
         self.assertEqual((row["path"], row["other_paths"]), (str(self.files / "a.txt"), others))
-        await self.again()
+        await self.restart()
         self.assertEqual((await self.info(file_id))["other_paths"], others)
 
     async def test_changed_at_the_other_path(self):
-        file_id = await self.new("a.txt", "text")
+        file_id = await self.register_new("a.txt", "text")
         await self.register("b.txt", "text")
-        other = await self.new("b.txt", "of its own")
+        other = await self.register_new("b.txt", "of its own")
         self.assertNotEqual(other, file_id)
         self.assertNotIn("other_paths", await self.info(file_id))
         await self.register("b.txt", "text")
         self.assertEqual((await self.info(other))["versions"][0]["version"], 2, "a path of its own is not given up")
 
     async def test_changed_at_its_own_path(self):
-        file_id = await self.new("a.txt", "text")
+        file_id = await self.register_new("a.txt", "text")
         await self.register("b.txt", "text")
         self.assertEqual((await self.register("a.txt", "more text"))["version"], 2)
         other = await self.register("b.txt")
@@ -535,7 +535,7 @@ class Duplicates(Case):
         self.assertNotIn("other_paths", await self.info(file_id))
 
     async def test_deleted_and_registered_again(self):
-        file_id = await self.new("a.txt", "text")
+        file_id = await self.register_new("a.txt", "text")
         await self.update(file_id, status="deleted")
         again = await self.register("a.txt", owner="you")
         self.assertEqual((again["file_id"], again["version"]), (file_id, 1))
@@ -553,13 +553,13 @@ class Duplicates(Case):
         for name in ("b.txt", "c.txt"):
             answer = await self.register(name, "text")
             self.assertNotEqual(answer["file_id"], row["file_id"])
-        self.assertEqual(await self.found(), ["b.txt"])
+        self.assertEqual(await self.found_names(), ["b.txt"])
 
     async def test_pairs_at_once_become_one_file_each(self):
         other = await self.enterAsyncContext(Caller(self.horace.url))
         for number in range(20):
             for name in ("one", "two"):
-                self.put(f"{number}/{name}", f"bytes {number}" * 1000)
+                self.write_file(f"{number}/{name}", f"bytes {number}" * 1000)
 
         async def pair(number):
             calls = [
@@ -576,7 +576,7 @@ class Duplicates(Case):
         await snapshot(self.caller, self.horace)
 
     async def test_one_path_by_many_at_once(self):
-        path = str(self.put("a.txt", "text" * 1000))
+        path = str(self.write_file("a.txt", "text" * 1000))
         answers = await asyncio.gather(*(self.register(path) for _ in range(20)))
         self.assertEqual(len({answer["file_id"] for answer in answers}), 1)
         self.assertEqual(sum("version" in answer for answer in answers), 1)
@@ -586,7 +586,7 @@ class Duplicates(Case):
 class Searching(Case):
     async def asyncSetUp(self):
         await super().asyncSetUp()
-        await self.collect("c")
+        await self.create_collection("c")
         self.ids = {}
         for name, data, more in (
             ("a.txt", "1" * 10, {"owner": "ann", "tags": ["x", "y"], "collection": "c"}),
@@ -594,10 +594,10 @@ class Searching(Case):
             ("c.json", '{"a":1}', {"owner": "ann", "tags": ["y", "z"], "collection": "c"}),
             ("d.md", "4" * 40, {}),
         ):
-            self.ids[name] = await self.new(name, data, **more)
+            self.ids[name] = await self.register_new(name, data, **more)
         self.times = {Path(row["path"]).name: row["created_at"] for row in (await self.search())["results"]}
-        await self.update(await self.new("old.txt"), status="archived")
-        await self.update(await self.new("gone.txt"), status="deleted")
+        await self.update(await self.register_new("old.txt"), status="archived")
+        await self.update(await self.register_new("gone.txt"), status="deleted")
 
     async def test_the_whole_answer(self):
         answer = await self.search(owner="bob")
@@ -611,7 +611,7 @@ class Searching(Case):
     async def test_each_filter_flat_nested_and_both(self):
         a, b, c, d = "a.txt", "b.CSV", "c.json", "d.md"
         newest_first = [d, c, b, a]
-        collection_id = (await self.collections())["collections"][0]["collection_id"]
+        collection_id = (await self.list_collections())["collections"][0]["collection_id"]
         first, today = min(self.times.values())[:10], max(self.times.values())[:10]
         yesterday = str(datetime.date.fromisoformat(first) - datetime.timedelta(days=1))
         for arguments, wanted in (
@@ -634,12 +634,12 @@ class Searching(Case):
             ({"tags": ["y"], "owner": "ann", "collection": "c", "file_type": "json", "min_size": 1, "status": "active"}, [c]),
         ):  # fmt: skip
             with self.subTest(arguments):
-                self.assertEqual(await self.found(**arguments), wanted)
-                self.assertEqual(await self.found(query=arguments), wanted)
+                self.assertEqual(await self.found_names(**arguments), wanted)
+                self.assertEqual(await self.found_names(query=arguments), wanted)
                 halves = dict(list(arguments.items())[1:])
-                self.assertEqual(await self.found(query=dict(list(arguments.items())[:1]), **halves), wanted)
-        self.assertEqual(await self.found(owner="bob", query={"owner": "ann"}), [c, a], "query wins")
-        self.assertEqual(await self.found(owner="bob", query={"owner": None}), [b])
+                self.assertEqual(await self.found_names(query=dict(list(arguments.items())[:1]), **halves), wanted)
+        self.assertEqual(await self.found_names(owner="bob", query={"owner": "ann"}), [c, a], "query wins")
+        self.assertEqual(await self.found_names(owner="bob", query={"owner": None}), [b])
 
     async def test_orders(self):
         await self.register("a.txt", "1" * 15)
@@ -649,12 +649,12 @@ class Searching(Case):
             ("mime_type", [c, b, d, a]), ("version", [b, c, d, a]),
         ):  # fmt: skip
             with self.subTest(sort_by):
-                self.assertEqual(await self.found(sort_by=sort_by, order="asc"), ascending)
-                self.assertEqual(await self.found(sort_by=sort_by), ascending[::-1])
-                self.assertEqual(await self.found(query={"sort_by": sort_by, "order": "desc"}), ascending[::-1])
-        self.assertEqual(await self.found(sort_by="owner", order="asc"), [a, c, b, d])
-        self.assertEqual(await self.found(sort_by="owner"), [b, c, a, d], "without an owner: last")
-        self.assertEqual(await self.found(order="asc"), [a, b, c, d])
+                self.assertEqual(await self.found_names(sort_by=sort_by, order="asc"), ascending)
+                self.assertEqual(await self.found_names(sort_by=sort_by), ascending[::-1])
+                self.assertEqual(await self.found_names(query={"sort_by": sort_by, "order": "desc"}), ascending[::-1])
+        self.assertEqual(await self.found_names(sort_by="owner", order="asc"), [a, c, b, d])
+        self.assertEqual(await self.found_names(sort_by="owner"), [b, c, a, d], "without an owner: last")
+        self.assertEqual(await self.found_names(order="asc"), [a, b, c, d])
 
     async def test_pages(self):
         for limit in (1, 3, 1000):
@@ -691,7 +691,7 @@ class Searching(Case):
 
 class Changing(Case):
     async def test_metadata_field_by_field(self):
-        file_id = await self.new("a.txt", owner="me", purpose="p", tags=["x", "y"], correlation_id="c", kept=1, gone=2)
+        file_id = await self.register_new("a.txt", owner="me", purpose="p", tags=["x", "y"], correlation_id="c", kept=1, gone=2)
         before = await self.info(file_id)
         answer = await self.update(file_id, owner="you", tags=["z"], purpose=None, gone=None, added=[True, None], correlation_id="")
         wanted = {"file_id": file_id, "version_created": None, "current_version": 1,
@@ -702,11 +702,11 @@ class Changing(Case):
         changed = {"owner": "you", "tags": ["z"], "purpose": None, "correlation_id": None, "metadata": {"kept": 1, "added": [True, None]}}
         self.assertEqual(shown, before | changed | {"updated_at": shown["updated_at"]})
         self.assertGreater(shown["updated_at"], before["updated_at"])
-        self.assertEqual(await self.found(tags=["x"]), [])
-        self.assertEqual(await self.found(tags=["z"]), ["a.txt"])
+        self.assertEqual(await self.found_names(tags=["x"]), [])
+        self.assertEqual(await self.found_names(tags=["z"]), ["a.txt"])
 
     async def test_a_number_that_no_double_holds_freezes_nothing(self):
-        file_id = await self.new("a.txt", owner="me")
+        file_id = await self.register_new("a.txt", owner="me")
         params = {"name": "horace_update_file", "arguments": {"file_id": file_id, "metadata": {"n": 77}}}
         asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
         for number in ("1e400", "1e300000"):
@@ -718,9 +718,9 @@ class Changing(Case):
         self.assertEqual(http_get(self.horace.port, path="/readyz").status, 200)
 
     async def test_versions_checked_for_and_restored(self):
-        file_id = await self.new("a.txt", "one")
+        file_id = await self.register_new("a.txt", "one")
         self.assertEqual((await self.update(file_id, check=True))["version_created"], None)
-        self.put("a.txt", "two")
+        self.write_file("a.txt", "two")
         self.assertEqual((await self.update(file_id, check=False))["version_created"], None)
         answer = await self.update(file_id, check=True, owner="me")
         self.assertEqual((answer["version_created"], answer["current_version"], answer["updated_fields"]), (2, 2, ["owner"]))
@@ -728,7 +728,7 @@ class Changing(Case):
         self.assertEqual(list(restored), ["file_id", "restored_to_version", "new_version_created", "current_path"])
         path = str(self.files / "a.txt")
         self.assertEqual(restored, {"file_id": file_id, "restored_to_version": 1, "new_version_created": 3, "current_path": path})
-        self.put("a.txt", "not registered")
+        self.write_file("a.txt", "not registered")
         self.assertEqual((await self.restore(file_id, 2))["new_version_created"], 5)
         wanted = {1: b"one", 2: b"two", 3: b"one", 4: b"not registered", 5: b"two"}
         self.assertEqual(versions_of(self.horace, await self.info(file_id)), wanted)
@@ -738,7 +738,7 @@ class Changing(Case):
         await self.assert_refused("horace_restore_version", {"file_id": file_id, "version": 1}, "version 1", error_code="VERSION_NOT_FOUND")
 
     async def test_a_file_that_is_gone_is_brought_back(self):
-        file_id = await self.new("d/a.txt", "one")
+        file_id = await self.register_new("d/a.txt", "one")
         shutil.rmtree(self.files / "d")
         for arguments in ({"check_for_changes": True}, {"metadata": {"status": "archived"}}):
             await self.assert_refused("horace_update_file", {"file_id": file_id} | arguments, "horace_restore_version", error_code="FILE_MISSING")
@@ -747,7 +747,7 @@ class Changing(Case):
         self.assertEqual((self.files / "d/a.txt").read_bytes(), b"one")
 
     async def test_a_version_that_is_damaged(self):
-        file_id = await self.new("a.txt", "one")
+        file_id = await self.register_new("a.txt", "one")
         await self.register("a.txt", "two")
         kept = self.horace.storage / self.horace.version_path(file_id, 1)
         for damage in (lambda: kept.write_bytes(b"on3"), kept.unlink):
@@ -758,13 +758,13 @@ class Changing(Case):
         self.horace.wait_idle()
 
     async def test_mode_is_kept(self):
-        file_id = await self.new("a.txt", "one")
-        self.put("a.txt", "two").chmod(0o751)
+        file_id = await self.register_new("a.txt", "one")
+        self.write_file("a.txt", "two").chmod(0o751)
         await self.restore(file_id, 1)
         self.assertEqual((self.files / "a.txt").stat().st_mode & 0o7777, 0o751)
 
     async def test_wrong_arguments(self):
-        file_id = await self.new("a.txt")
+        file_id = await self.register_new("a.txt")
         for wrong in ("", "x", "a.txt", file_id[:-1], file_id + "0", str(uuid.uuid4()), "\0", "' OR 1=1"):
             for tool, more in (("get_file_info", {}), ("update_file", {"metadata": {}}), ("restore_version", {"version": 1})):
                 await self.assert_refused(f"horace_{tool}", {"file_id": wrong} | more, "", error_code="FILE_NOT_FOUND")
@@ -796,34 +796,34 @@ class Changing(Case):
 
 class Collections(Case):
     async def test_created_and_updated(self):
-        ids = [await self.new(name) for name in ("a", "b", "c")]
-        created = await self.collect("reports", description="all of them", file_ids=ids[:2], metadata={"k": 1})
+        ids = [await self.register_new(name) for name in ("a", "b", "c")]
+        created = await self.create_collection("reports", description="all of them", file_ids=ids[:2], metadata={"k": 1})
         self.assertEqual(list(created), ["collection_id", "name", "description", "file_count", "created_at", "metadata"])
         self.assertEqual((created["name"], created["description"], created["file_count"]), ("reports", "all of them", 2))
         self.assertRegex(created["created_at"], TIME)
-        again = await self.collect("reports", file_ids=[ids[2], ids[2]])
+        again = await self.create_collection("reports", file_ids=[ids[2], ids[2]])
         self.assertEqual(again, created | {"file_count": 3})
-        changed = await self.collect("reports", description="", metadata={})
+        changed = await self.create_collection("reports", description="", metadata={})
         self.assertEqual((changed["collection_id"], changed["file_count"]), (created["collection_id"], 3))
         self.assertEqual((changed["description"] or "", changed.get("metadata", {})), ("", {}))
         self.assertEqual((await self.info(ids[0]))["collection"], "reports")
-        other = await self.collect("others", file_ids=ids[:1])
-        self.assertEqual((other["file_count"], await self.found(collection="others")), (1, ["a"]))
+        other = await self.create_collection("others", file_ids=ids[:1])
+        self.assertEqual((other["file_count"], await self.found_names(collection="others")), (1, ["a"]))
         await self.update(ids[1], collection=None)
         await self.update(ids[2], collection=other["collection_id"])
-        self.assertEqual(await self.found(collection="reports"), [])
-        self.assertEqual({row["name"]: row["file_count"] for row in (await self.collections())["collections"]}, {"others": 2, "reports": 0})
+        self.assertEqual(await self.found_names(collection="reports"), [])
+        self.assertEqual({row["name"]: row["file_count"] for row in (await self.list_collections())["collections"]}, {"others": 2, "reports": 0})
         await self.update(ids[2], collection="")
         self.assertIsNone((await self.info(ids[2]))["collection"])
 
     async def test_pages(self):
         for number in range(7):
-            await self.collect(f"c{number}")
+            await self.create_collection(f"c{number}")
         names, offset = [], 0
-        while page := (await self.collections(limit=3, offset=offset))["collections"]:
+        while page := (await self.list_collections(limit=3, offset=offset))["collections"]:
             names, offset = names + [row["name"] for row in page], offset + 3
         self.assertEqual(names, [f"c{number}" for number in range(7)])
-        answer = await self.collections(limit=1)
+        answer = await self.list_collections(limit=1)
         self.assertEqual((list(answer), answer["total_count"]), (["total_count", "collections"], 7))
         for arguments, words in (({"limit": 0}, "limit must be"), ({"limit": 1001}, "limit must be"), ({"offset": -1}, "offset must be"),
                                  ({"limit": "all"}, "limit")):  # fmt: skip
@@ -836,13 +836,13 @@ class Collections(Case):
         self.assertEqual((other["name"], other["description"]), (one["collection_id"], None))
 
     async def test_an_unknown_file_changes_nothing(self):
-        known = await self.new("a")
-        await self.collect("old", description="as it was")
+        known = await self.register_new("a")
+        await self.create_collection("old", description="as it was")
         for name in ("old", "new"):
             for wrong in (str(uuid.uuid4()), "no id", ""):
                 arguments = {"name": name, "description": "changed", "file_ids": [known, wrong]}
                 await self.assert_refused("horace_create_collection", arguments, "", error_code="FILE_NOT_FOUND")
-        (row,) = (await self.collections())["collections"]
+        (row,) = (await self.list_collections())["collections"]
         self.assertEqual((row["name"], row["description"], row["file_count"]), ("old", "as it was", 0))
         self.assertIsNone((await self.info(known))["collection"])
 
@@ -855,12 +855,12 @@ class Collections(Case):
             ({"name": "c", "metadata": "x"}, "metadata"), ({"name": "c", "metadata": []}, "metadata"),
         ):  # fmt: skip
             await self.assert_refused("horace_create_collection", arguments, words)
-        self.assertEqual((await self.collections())["total_count"], 0)
+        self.assertEqual((await self.list_collections())["total_count"], 0)
 
     async def test_one_name_by_many_at_once(self):
-        answers = await asyncio.gather(*(self.collect("same", description=str(number)) for number in range(20)))
+        answers = await asyncio.gather(*(self.create_collection("same", description=str(number)) for number in range(20)))
         self.assertEqual(len({answer["collection_id"] for answer in answers}), 1)
-        self.assertEqual((await self.collections())["total_count"], 1)
+        self.assertEqual((await self.list_collections())["total_count"], 1)
 
 
 class States(Case):
@@ -868,29 +868,29 @@ class States(Case):
         return (await self.info(file_id))["status"]
 
     async def test_to_the_archive_and_back(self):
-        file_id = await self.new("d/a.txt", "text", tags=["t"])
+        file_id = await self.register_new("d/a.txt", "text", tags=["t"])
         answer = await self.update(file_id, status="archived")
         self.assertEqual(answer["updated_fields"], ["status"])
         archived = self.horace.storage / self.horace.archive_path(file_id)
         self.assertEqual(archived.read_bytes(), b"text")
         self.assertFalse((self.files / "d/a.txt").exists())
-        self.assertEqual((await self.found(), await self.found(status="archived")), ([], ["a.txt"]))
+        self.assertEqual((await self.found_names(), await self.found_names(status="archived")), ([], ["a.txt"]))
         await self.update(file_id, status="archived")
         await self.assert_refused("horace_restore_version", {"file_id": file_id, "version": 1}, "archived", error_code="INVALID_STATE")
-        await self.again()
+        await self.restart()
         await self.update(file_id, status="active")
         self.assertFalse(archived.exists())
         self.assertEqual((self.files / "d/a.txt").read_bytes(), b"text")
-        self.assertEqual(await self.found(tags=["t"]), ["a.txt"])
+        self.assertEqual(await self.found_names(tags=["t"]), ["a.txt"])
         await snapshot(self.caller, self.horace)
 
     async def test_the_path_of_an_archived_file_is_free(self):
-        file_id = await self.new("a.txt", "old")
+        file_id = await self.register_new("a.txt", "old")
         await self.update(file_id, status="archived")
-        self.put("a.txt", "new")
+        self.write_file("a.txt", "new")
         refused = {"file_id": file_id, "metadata": {"status": "active"}}
         await self.assert_refused("horace_update_file", refused, "path", error_code="PATH_TAKEN")
-        other = await self.new("a.txt", "new")
+        other = await self.register_new("a.txt", "new")
         self.assertNotEqual(other, file_id)
         await self.assert_refused("horace_update_file", refused, "path", error_code="PATH_TAKEN")
         (self.files / "a.txt").unlink()
@@ -903,21 +903,21 @@ class States(Case):
         self.horace.wait_idle()
 
     async def test_the_bytes_of_an_archived_file_are_known(self):
-        file_id = await self.new("a.txt", "text")
+        file_id = await self.register_new("a.txt", "text")
         await self.update(file_id, status="archived")
         answer = await self.register("b.txt", "text")
         self.assertEqual((answer["file_id"], set(answer)), (file_id, {"file_id", "message"}))
 
     async def test_deleted_and_back(self):
-        file_id = await self.new("a.txt", "text")
-        await self.collect("c", file_ids=[file_id])
+        file_id = await self.register_new("a.txt", "text")
+        await self.create_collection("c", file_ids=[file_id])
         await self.update(file_id, status="deleted")
         self.assertTrue((self.files / "a.txt").exists())
-        self.assertEqual((await self.found(), await self.found(status="deleted")), ([], ["a.txt"]))
-        self.assertEqual((await self.collections())["collections"][0]["file_count"], 0)
+        self.assertEqual((await self.found_names(), await self.found_names(status="deleted")), ([], ["a.txt"]))
+        self.assertEqual((await self.list_collections())["collections"][0]["file_count"], 0)
         await self.assert_refused("horace_restore_version", {"file_id": file_id, "version": 1}, "deleted", error_code="INVALID_STATE")
         await self.update(file_id, status="active")
-        self.assertEqual(await self.found(collection="c"), ["a.txt"])
+        self.assertEqual(await self.found_names(collection="c"), ["a.txt"])
         await self.update(file_id, status="archived")
         await self.update(file_id, status="deleted")
         self.assertTrue((self.horace.storage / self.horace.archive_path(file_id)).exists())
@@ -926,36 +926,36 @@ class States(Case):
 
     async def test_thirty_days_later(self):
         for name in ("a", "b", "c", "d"):
-            await self.new(name, owner=name, tags=["t"])
+            await self.register_new(name, owner=name, tags=["t"])
         await self.register("copy of a", "bytes of a")
         ids = {row["owner"]: row["file_id"] for row in (await self.search())["results"]}
-        await self.collect("c", file_ids=[ids["a"]])
+        await self.create_collection("c", file_ids=[ids["a"]])
         await self.update(ids["c"], status="archived")
         for file_id in ids.values():
             await self.update(file_id, status="deleted")
         self.horace.program.stop()
-        self.put("b", "somebody else's by now")
+        self.write_file("b", "somebody else's by now")
         almost = int((time.time() - 30 * 86400 + 3600) * 1e6)
         self.sql("UPDATE horace_files SET deleted_at = " + ("'2020-01-01'" if ON_POSTGRESQL else "1"))
         when = f"to_timestamp({almost / 1e6})" if ON_POSTGRESQL else str(almost)
         self.sql(f"UPDATE horace_files SET deleted_at = {when} WHERE owner = 'd'")
-        await self.again()
+        await self.restart()
         for name in ("a", "b", "c"):
             self.horace.program.wait_for(rf"removed {name} \({ids[name]}\)")
-        self.assertEqual(await self.found(status="all"), ["d"])
+        self.assertEqual(await self.found_names(status="all"), ["d"])
         await self.assert_refused("horace_get_file_info", {"file_id": ids["a"]}, "", error_code="FILE_NOT_FOUND")
         state = await snapshot(self.caller, self.horace)  # and no version or archived file is left
         self.assertEqual(set(state["files"]), {f"{FILES}/{name}" for name in ("b", "d", "copy of a")})
         self.assertEqual((self.files / "b").read_bytes(), b"somebody else's by now")
         self.assertIn('horace_files_total{to="removed"} 3', http_get(self.horace.port, path="/metrics").body.decode())
-        self.assertEqual(await self.new("a") != ids["a"], True)
+        self.assertEqual(await self.register_new("a") != ids["a"], True)
 
 class Large(Case):
     # Else what has been freed is kept for a while, by the address sanitizer.
     settings = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"}
 
     async def register_slowly(self, caller, path):
-        """A task that registers a file, whose copying has begun when this returns."""
+        """Returns a task that registers a file, once its copy has begun."""
         task = asyncio.create_task(caller.call("horace_register_file", {"file_path": str(path), "metadata": {}}))
         await wait_until_async(lambda: task.done() or self.horace.staged_files(), "copying has begun")
         self.assertFalse(task.done())
@@ -967,13 +967,13 @@ class Large(Case):
         return self.files / name
 
     def memory(self):
-        """The most that the process has had, in bytes."""
+        """The peak memory of the process, in bytes."""
         status = Path(f"/proc/{self.horace.program.process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
 
     async def test_others_are_served_and_memory_stays(self):
         for number in range(20):
-            await self.new(str(number))
+            await self.register_new(str(number))
         before, times = self.memory(), 0
         task = await self.register_slowly(self.caller, self.sparse("large", 300))
         async with Caller(self.horace.url) as other:
@@ -998,7 +998,7 @@ class Large(Case):
                 task.cancel()
             self.assertEqual((await self.search(status="all"))["total_count"], 0)
             self.assertEqual([name for name in self.horace.tree() if not name.startswith(FILES)], [])
-        await self.new("small")
+        await self.register_new("small")
 
     async def close(self, caller):
         await caller.ws.close()
@@ -1013,7 +1013,7 @@ class Large(Case):
         self.assertEqual(await asyncio.to_thread(self.horace.program.wait), 0)
         with contextlib.suppress(CallError, ConnectionError):
             await task
-        await self.again()
+        await self.restart()
         await asyncio.to_thread(self.horace.wait_idle)
         await snapshot(self.caller, self.horace)
 
@@ -1022,7 +1022,7 @@ class Busy(Case):
     SIZE, CHUNK, LETTERS = 8 << 20, 64 << 10, b"abcdefgh"
 
     def writing(self, path, mapped):
-        """A thread that fills a file with one letter after the other, from its beginning, at times with a pause."""
+        """A thread that overwrites a file with one letter after the other, sometimes with a pause."""
         chance = random.Random(1)
 
         def run(ended):
@@ -1049,9 +1049,9 @@ class Busy(Case):
             self.assertEqual(first[0], self.LETTERS[(self.LETTERS.index(last) + 1) % 8], "of two moments")
 
     async def work_on(self, mapped):
-        """Has new versions made while somebody writes; each is whole, or the caller is told to come again."""
-        path = self.put("busy", b"h" * self.SIZE)
-        file_id, codes, ends = await self.new("busy", path.read_bytes()), set(), time.monotonic() + 1.5
+        """Creates versions while a thread writes; each is complete, or the call asks to retry."""
+        path = self.write_file("busy", b"h" * self.SIZE)
+        file_id, codes, ends = await self.register_new("busy", path.read_bytes()), set(), time.monotonic() + 1.5
         with self.writing(path, mapped):
             while time.monotonic() < ends:
                 for tool, arguments in (
@@ -1118,45 +1118,45 @@ class Scan(Case):
         words = words or (self.horace.url,)
         return run_program([PROGRAMS["horace"], "scan", *words], env=environment)
 
-    async def scanned(self, *words, **more):
+    async def scan_ok(self, *words, **more):
         return await asyncio.to_thread(lambda: self.scan(*words, **more))
 
     async def test_secrets_of_an_address_are_not_shown(self):
         place = self.horace.url.removeprefix("ws://")
         for address in (f"ws://user:SEKRET@{place}", f"http://user:SEKRET@{place}",
                         "ws://127.0.0.1:1/?token=SEKRET", "ws://127.0.0.1:1/#SEKRET", "user:SEKRET@"):
-            run = await self.scanned(address)
+            run = await self.scan_ok(address)
             self.assertEqual(run.returncode, 1, address)
             self.assertNotIn("SEKRET", run.stderr + run.stdout, address)
             self.assertTrue("[REDACTED]" in run.stderr or "ws://127.0.0.1:1/: " in run.stderr, run.stderr)
 
     async def test_a_directory_that_is_gone(self):
-        await self.new("known")
+        await self.register_new("known")
         self.files.rename(self.files.with_name("elsewhere"))
-        run = await self.scanned()
+        run = await self.scan_ok()
         self.assertEqual(run.returncode, 1)
         self.assertEqual(run.stdout, "0 registered, 0 of them with bytes that were known; 1 failed; 1 were known\n")
         self.files.with_name("elsewhere").rename(self.files)
 
     async def test_new_files_once(self):
-        await self.new("known")
-        archived = await self.new("archived")
+        await self.register_new("known")
+        archived = await self.register_new("archived")
         await self.update(archived, status="archived")
         for name in ("d/e/new", "new 2", "d/same as known"):
-            self.put(name, f"bytes of {name}" if "known" not in name else "bytes of known")
+            self.write_file(name, f"bytes of {name}" if "known" not in name else "bytes of known")
         (self.files / "link").symlink_to("new 2")
         os.mkfifo(self.files / "fifo")
-        dry = await self.scanned("--dry-run", self.horace.url)
+        dry = await self.scan_ok("--dry-run", self.horace.url)
         new = [str(self.files / name) for name in ("d/e/new", "d/same as known", "new 2")]
         self.assertEqual((dry.returncode, sorted(dry.stdout.splitlines()), dry.stderr), (0, new, ""))
-        self.assertEqual(await self.found(), ["known"])
-        run = await self.scanned()
+        self.assertEqual(await self.found_names(), ["known"])
+        run = await self.scan_ok()
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         self.assertEqual(run.stdout, "3 registered, 1 of them with bytes that were known; 0 failed; 1 were known\n")
-        self.assertCountEqual(await self.found(), ["known", "new", "new 2"])
+        self.assertCountEqual(await self.found_names(), ["known", "new", "new 2"])
         asked = http_get(self.horace.port, path="/metrics").body
         count = re.search(rb'iccm_calls_total{tool="horace_register_file",outcome="ok"} (\d+)', asked)[1]
-        run = await self.scanned(f"ws://localhost:{self.horace.port}")
+        run = await self.scan_ok(f"ws://localhost:{self.horace.port}")
         self.assertEqual(run.stdout, "0 registered, 0 of them with bytes that were known; 0 failed; 4 were known\n")
         asked = http_get(self.horace.port, path="/metrics").body
         self.assertIn(b'iccm_calls_total{tool="horace_register_file",outcome="ok"} ' + count, asked)
@@ -1164,14 +1164,14 @@ class Scan(Case):
 
     async def test_more_than_a_page(self):
         for number in range(1010):
-            self.put(f"{number % 7}/{number}", f"bytes {number}")
-        run = await self.scanned(HORACE_MCP_PORT=str(self.horace.port), *["--"])
+            self.write_file(f"{number % 7}/{number}", f"bytes {number}")
+        run = await self.scan_ok(HORACE_MCP_PORT=str(self.horace.port), *["--"])
         self.assertEqual(run.stdout, "1010 registered, 0 of them with bytes that were known; 0 failed; 0 were known\n")
-        run = await self.scanned("--dry-run", self.horace.url)
+        run = await self.scan_ok("--dry-run", self.horace.url)
         self.assertEqual((run.returncode, run.stdout), (0, ""))
 
     async def test_what_cannot_be_registered_is_named(self):
-        self.put("good", "x")
+        self.write_file("good", "x")
         with open(os.path.join(os.fsencode(self.files), b"not\xff"), "wb") as file:
             file.write(b"y")
         environment = os.environ | {"HORACE_STORAGE_PATH": str(self.horace.storage)}
@@ -1181,24 +1181,24 @@ class Scan(Case):
             self.assertEqual(run.returncode, code, run)
         self.assertIn(b"1 registered, 0 of them with bytes that were known; 1 failed; 0 were known\n", run.stdout)
         self.assertRegex(run.stderr, rb"\Ahorace: [^\n]*/not\\xff: [^\n]*the name of the file is not UTF-8\n\Z")
-        self.assertEqual(await self.found(), ["good"])
+        self.assertEqual(await self.found_names(), ["good"])
 
     async def test_a_server_that_is_away_and_wrong_words(self):
-        self.put("a", "x")
+        self.write_file("a", "x")
         for words, more, code in (
             ((f"ws://127.0.0.1:{free_port()}",), {}, 1), (("http://x",), {}, 1), ((self.horace.url, "more"), {}, 2), (("--wrong",), {}, 2),
             ((self.horace.url,), {"HORACE_STORAGE_PATH": "/nowhere"}, 1), ((self.horace.url,), {"HORACE_MCP_PORT": "abc"}, 1),
         ):  # fmt: skip
-            run = await self.scanned(*words, **more)
+            run = await self.scan_ok(*words, **more)
             self.assertEqual((run.returncode, run.stdout), (code, ""), words)
             self.assertRegex(run.stderr, r"horace|HORACE_")
         environment = {name: value for name, value in os.environ.items() if name != "HORACE_STORAGE_PATH"}
         run = run_program([PROGRAMS["horace"], "scan", self.horace.url], env=environment)
         self.assertEqual((run.returncode, "HORACE_STORAGE_PATH" in run.stderr), (1, True))
-        self.assertEqual(await self.found(), [])
+        self.assertEqual(await self.found_names(), [])
 
     async def test_words_of_a_server(self):
-        """Whatever it says is shown on one line that no terminal obeys."""
+        """A server's message is printed on one line without control characters."""
         words, listed = "\x1b]0;title\a\x1b[31mred\x9b31m\u202edesrever\nhorace: forged", []
 
         async def serve(socket):
@@ -1213,30 +1213,30 @@ class Scan(Case):
                 if "id" in asked:
                     await socket.send(json.dumps({"jsonrpc": "2.0", "id": asked["id"]} | answer))
 
-        self.put("a\x9b\u2066b", "x")
+        self.write_file("a\x9b\u2066b", "x")
         shown = r"\\u001b\]0;title\\u0007\\u001b\[31mred\\u009b31m\\u202edesrever\\nhorace: forged\n\Z"
         async with websockets.serve(serve, "127.0.0.1", 0) as server:
             url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            run = await self.scanned(url)
+            run = await self.scan_ok(url)
             self.assertRegex(run.stderr, r"\Ahorace: ws://\S+: .*" + shown)
             listed.append(True)
-            run = await self.scanned(url)
+            run = await self.scan_ok(url)
             self.assertRegex(run.stderr, r"\Ahorace: \S+/a\\u009b\\u2066b: .*" + shown)
 
     async def test_more_links_to_one_file_than_are_shown(self):
-        self.put("d/first", "the same")
+        self.write_file("d/first", "the same")
         for number in range(120):
             os.link(self.files / "d/first", self.files / f"d/{number}")
-        run = await self.scanned()
+        run = await self.scan_ok()
         self.assertEqual(run.stdout, "121 registered, 120 of them with bytes that were known; 0 failed; 0 were known\n")
-        run = await self.scanned()
+        run = await self.scan_ok()
         self.assertEqual((run.returncode, run.stdout), (0, "0 registered, 0 of them with bytes that were known; 0 failed; 121 were known\n"))
         self.assertEqual(len((await self.search())["results"][0]["other_paths"]), 100)
 
     async def test_loops_mounts_and_depths_are_left_and_the_rest_registered(self):
         unshare_mounts()
         for name in ("d/good", "bound/not", "single"):
-            self.put(name, f"bytes of {name}")
+            self.write_file(name, f"bytes of {name}")
         (self.files / "d/loop").symlink_to("..")
         (self.files / "d/up").mkdir()
         (self.files / "d/alone").touch()
@@ -1251,17 +1251,17 @@ class Scan(Case):
             at = below
         os.close(os.open("deep", os.O_CREAT | os.O_WRONLY, dir_fd=at))
         os.close(at)
-        run = await self.scanned()
+        run = await self.scan_ok()
         self.assertEqual(run.stdout, "3 registered, 0 of them with bytes that were known; 1 failed; 0 were known\n")
         self.assertEqual(run.returncode, 1)
         self.assertIn("/d/up: skipped: it is another mount\n", run.stderr)
         self.assertIn("/d/alone: skipped: it is another mount\n", run.stderr)
         self.assertRegex(run.stderr, "x: File name too long\n")
-        self.assertEqual(sorted(await self.found()), ["good", "not", "single"])
+        self.assertEqual(sorted(await self.found_names()), ["good", "not", "single"])
         shutil.rmtree(self.files / ("x" * 200))
 
     async def test_it_ends_while_others_add_and_take_away(self):
-        """A catalogue that grows as fast as it is read, and files that are gone once they are to be registered."""
+        """A catalogue that grows as fast as it is read, and files removed before they are registered."""
         pages = []
 
         async def serve(socket):
@@ -1283,16 +1283,16 @@ class Scan(Case):
                     await socket.send(json.dumps({"jsonrpc": "2.0", "id": asked["id"]} | said))
 
         for name in ("a", "b/c"):
-            self.put(name, name)
+            self.write_file(name, name)
         async with websockets.serve(serve, "127.0.0.1", 0) as server:
-            run = await self.scanned(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            run = await self.scan_ok(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         self.assertEqual((run.returncode, run.stderr), (0, "horace: 2 files were gone before they were registered\n"))
         self.assertEqual(run.stdout, f"0 registered, 0 of them with bytes that were known; 0 failed; {1000 * len(pages)} were known\n")
         self.assertEqual(pages, [0, 1000, 2000] + [0, 1000, 2000, 3000, 4000, 5000])
 
     async def test_a_bar_on_a_terminal(self):
         for number in range(30):
-            self.put(str(number), f"bytes {number}")
+            self.write_file(str(number), f"bytes {number}")
         master, slave = pty.openpty()
         environment = os.environ | {"HORACE_STORAGE_PATH": str(self.horace.storage)}
         command = [PROGRAMS["horace"], "scan", self.horace.url]
@@ -1350,7 +1350,7 @@ class Disks(AsyncTestCase):
             horace.program.stop()  # before its disk goes
 
     async def test_a_storage_or_a_database_that_was_removed_is_named(self):
-        """They are looked at every ten seconds, so both ways wait at once."""
+        """Checked every ten seconds, so both cases wait in parallel."""
         files, database = self.enterContext(Horace()), self.enterContext(Horace())
         files.files.rename(files.storage / "aside")
         (database.storage / "horace.db").rename(database.storage / "aside")
@@ -1367,7 +1367,7 @@ class Disks(AsyncTestCase):
             await asyncio.to_thread(wait_ready, horace.port)
 
     async def test_directories_that_were_exchanged_take_nothing(self):
-        """What others were put in the place of; /readyz is looked at every ten seconds, so all wait at once."""
+        """The replaced directories; checked every ten seconds, so all cases wait in parallel."""
         places = {name: self.enterContext(Horace()) for name in (FILES, VERSIONS, WORK)}
         for name, horace in places.items():
             async with Caller(horace.url) as caller:
@@ -1412,7 +1412,7 @@ class Disks(AsyncTestCase):
         self.assertEqual((await caller.call("horace_search_files"))["total_count"], 1)
 
     async def test_a_storage_that_cannot_be_written_to_is_named(self):
-        """It is looked at every ten seconds, so both ways wait at once."""
+        """Checked every ten seconds, so both cases wait in parallel."""
         full, gone = self.enterContext(Horace()), self.enterContext(Horace())
         for horace in (full, gone):
             (horace.files / "a").write_bytes(b"a" * 100_000)
@@ -1439,7 +1439,7 @@ class Disks(AsyncTestCase):
                 await snapshot(caller, horace)
 
 
-class Away(AsyncTestCase):
+class Unavailable(AsyncTestCase):
     async def test_postgresql_that_is_killed_loses_nothing(self):
         if bin_directory() is None:
             raise unittest.SkipTest("there is no PostgreSQL below /usr/lib/postgresql")
@@ -1451,7 +1451,7 @@ class Away(AsyncTestCase):
         caller = await self.enterAsyncContext(Caller(horace.url))
         known, ending = {}, asyncio.Event()
 
-        async def register_for_ever(worker):
+        async def register_until_cancelled(worker):
             number = 0
             while not ending.is_set():
                 name, data = f"{worker}-{number % 50}", f"{worker} {number}".encode() * 1000
@@ -1467,7 +1467,7 @@ class Away(AsyncTestCase):
             goal = len(known) + count
             await wait_until_async(lambda: len(known) >= goal, f"{count} more are registered")
 
-        tasks = [asyncio.create_task(register_for_ever(worker)) for worker in range(4)]
+        tasks = [asyncio.create_task(register_until_cancelled(worker)) for worker in range(4)]
         await more(40)
         await asyncio.to_thread(server.kill)
         await asyncio.to_thread(server.start)

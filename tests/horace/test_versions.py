@@ -21,14 +21,14 @@ KEPT = 3
 
 
 class Record:
-    """What has been registered under one path."""
+    """A registered file."""
 
     def __init__(self, file_id, path, data):
         self.file_id, self.path, self.status, self.archive = file_id, path, "active", None
         self.versions, self.current = {1: data}, 1
 
     def add(self, data):
-        """The next version; those too old are gone."""
+        """Adds a version and drops those beyond the limit."""
         self.current += 1
         self.versions[self.current] = data
         self.versions.pop(self.current - KEPT, None)
@@ -38,19 +38,19 @@ class Record:
         return self.versions[self.current]
 
     def state(self):
-        """As look() tells it."""
+        """The state in the form of look()."""
         return {"status": self.status, "versions": self.versions, "archive": self.archive}
 
 
 class Model:
-    """What a horace should know and keep, and each operation on both, compared as far as its answer goes."""
+    """A model of a horace; each operation runs on both, and the responses are compared."""
 
     def __init__(self, test, horace, caller, chance, paths):
         self.test, self.horace, self.caller, self.chance, self.paths = test, horace, caller, chance, paths
         self.records, self.done = {}, []
 
     def present(self, path):
-        """The bytes that stand there; None: no file."""
+        """The bytes of the file; None: no file."""
         file = self.horace.files / path
         return file.read_bytes() if file.exists() else None
 
@@ -61,7 +61,7 @@ class Model:
     # ---- what others do to the files ----------------------------------------------------------------------
 
     def content(self, path):
-        """New, of some file, or as long as what is there and different in one byte."""
+        """New bytes, those of some file, or the present ones with one byte changed."""
         kind, old = self.chance.randrange(4), self.present(path)
         if kind == 0 and old:
             return bytes([old[0] ^ 1]) + old[1:]
@@ -126,7 +126,7 @@ class Model:
             self.check_registered(self.records[path], answer)
 
     def renamed(self, known, data):
-        """Those that a file with these bytes may have been: they are gone from their paths. known: what its path has."""
+        """The records that may have been renamed to a file with these bytes: they are gone from their paths."""
         if known is not None and (known.status != "deleted" or known.data == data):
             return {}
         return {
@@ -249,7 +249,7 @@ class Model:
 
 
 class Worker:
-    """A caller with a file of its own, until horace is killed: what it knows then is before or after its last call."""
+    """A caller with one file, until horace is killed: the file is then in the state before or after the last call."""
 
     def __init__(self, horace, number, chance):
         self.horace, self.chance, self.name = horace, chance, f"{number}.txt"
@@ -267,7 +267,7 @@ class Worker:
                     self.record, self.answered = self.next, self.answered + 1
 
     def prepare(self):
-        """A random call, and in self.next what is when it is done."""
+        """A random call; self.next is the state after it."""
         next, chance = self.next, self.chance.random()
         if next is not None and next.status == "archived":
             next.status, next.archive = "active", None
@@ -288,7 +288,7 @@ class Worker:
         return "horace_register_file", {"file_path": self.name, "metadata": {}}
 
     def check(self, test, state):
-        """Takes over which of the two it is, with what stands in files/."""
+        """Adopts the state that is found, with the bytes in files/."""
         found = state.get(self.name)
         found = found and {key: found[key] for key in ("status", "versions", "archive")}
         is_next = found == self.next.state()
@@ -324,7 +324,7 @@ class Versions(AsyncTestCase):
             await model.caller.__aexit__()
 
     async def test_callers_on_files_of_their_own(self):
-        """Each sees what it would alone."""
+        """Each caller gets the same results as alone."""
 
         async def work(number):
             async with Caller(self.horace.url) as caller:
@@ -349,7 +349,7 @@ class Versions(AsyncTestCase):
         self.assertEqual({one.path: state[one.path]["versions"] for one in done}, {one.path: one.versions for one in done})
 
     async def test_killed_at_work(self):
-        """Whatever had been answered is there; what had not, is there or not, and never half."""
+        """Changes that were reported exist; others exist completely or not at all."""
         workers = [Worker(self.horace, number, random.Random(f"{SEED} {number}")) for number in range(8)]
         chance = random.Random(SEED)
         for _ in range(KILLS):
@@ -367,7 +367,7 @@ class Versions(AsyncTestCase):
                     worker.check(self, state)
 
     async def test_callers_on_one_file(self):
-        """Each gets an answer that is true of some order; what is kept is whole."""
+        """The responses fit some order of the calls; all versions are complete."""
         file = self.horace.files / "one"
         file.write_text("first")
 
@@ -397,7 +397,7 @@ class Versions(AsyncTestCase):
             self.assertEqual(sorted(kept), list(range(min(kept), min(kept) + KEPT)))
 
     async def test_the_same_content_at_once_at_many_paths(self):
-        """However they come, no two records have the same bytes."""
+        """In any order, no two records have the same bytes."""
         paths = [f"{number}" for number in range(10)]
         for path in paths:
             (self.horace.files / path).write_text("the same")
@@ -428,7 +428,7 @@ class Versions(AsyncTestCase):
             self.horace.wait_idle()
 
     async def test_a_restore_whose_version_is_pruned_by_what_is_kept_before_it(self):
-        """The present is kept as version 4, which leaves no room for version 1: it is restored all the same."""
+        """The present becomes version 4, which prunes version 1; the restore of version 1 still succeeds."""
         file = self.horace.files / "a"
         async with Caller(self.horace.url) as caller:
             for text in ("one", "two", "three"):
@@ -441,7 +441,7 @@ class Versions(AsyncTestCase):
             self.assertEqual(versions, {3: b"three", 4: b"present", 5: b"one"})
 
     async def test_a_path_that_is_taken_meanwhile(self):
-        """By a file, a directory, a pipe, or a link that leads nowhere: the bytes stay in the archive until it is free."""
+        """By a file, a directory, a pipe or a dangling link: the bytes stay in the archive until the path is free."""
         file = self.horace.files / "a"
         file.write_text("old")
         async with Caller(self.horace.url) as caller:

@@ -47,7 +47,7 @@ db_t *test_db;
 store_error_t test_error;
 const cancel_token_t never = {NULL, NULL};
 
-void run_aside(const char *sql) {
+void run_as_other_program(const char *sql) {
   if (on_postgresql()) {
     run_on_postgresql(sql);
     return;
@@ -58,7 +58,7 @@ void run_aside(const char *sql) {
   sqlite3_close(other);
 }
 
-void make_place(void) {
+void make_location(void) {
   const char *parent = getenv("TMPDIR");
   snprintf(directory, sizeof directory, "%s/stores-XXXXXX", parent != NULL ? parent : P_tmpdir);
   cr_assert_not_null(mkdtemp(directory));
@@ -82,12 +82,12 @@ db_t *open_with(const db_spec_t *spec) {
 }
 
 void make_db(void) {
-  make_place();
+  make_location();
   test_db = open_with(&test_spec);
   cr_assert_not_null(test_db, "%s", test_error.text);
 }
 
-void remove_place(void) {
+void remove_location(void) {
   DIR *files = opendir(directory);
   struct dirent *file;
   while ((file = readdir(files)) != NULL)

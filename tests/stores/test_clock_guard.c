@@ -1,4 +1,4 @@
-/* test_clock_guard.c: when what is old by the clock may be removed. */
+/* test_clock_guard.c: when old data may be removed. */
 #include "clock_guard.h"
 
 #include <criterion/criterion.h>

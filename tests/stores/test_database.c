@@ -1,4 +1,4 @@
-/* test_database.c: which database the environment names. */
+/* test_database.c: the settings of the database from the environment. */
 #include "database.h"
 #include "leaks.h"
 
@@ -107,7 +107,7 @@ static void on_line(int level, const char *part, const char *text, void *arg) {
   snprintf(last_line, sizeof last_line, "%s", text);
 }
 
-/* Whether these hosts and ports are taken; if not, one line has said so and named the variable. */
+/* True if these hosts and ports are accepted; if not, one log line has named the variable. */
 static bool takes(const char *hosts, const char *ports, const char *variable) {
   setenv("SHELF_DB_HOST", hosts, 1);
   setenv("SHELF_DB_PORT", ports, 1);

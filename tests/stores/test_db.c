@@ -1,4 +1,4 @@
-/* test_db.c: what db.h says, on whichever database there is: values, transactions, failures, versions. */
+/* test_db.c: the interface of db.h on either database: values, transactions, failures, versions. */
 #include "databases.h"
 #include "db_test.h"
 
@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-TestSuite(db, .init = make_db, .fini = remove_place);
-TestSuite(versions, .init = make_place, .fini = remove_place);
+TestSuite(db, .init = make_db, .fini = remove_location);
+TestSuite(versions, .init = make_location, .fini = remove_location);
 
 /* ---- Values ---- */
 
@@ -126,7 +126,7 @@ Test(db, an_id_may_be_null_and_given_as_null) {
 
 typedef struct names {
   char text[128];
-  int enough; /* end after so many; 0: take all */
+  int enough; /* stop after so many rows; 0: never */
 } names_t;
 
 static bool on_name(const db_row_t *row, void *arg) {
@@ -242,12 +242,12 @@ Test(db, a_statement_without_a_text_does_nothing) {
 
 /* ---- Many rows ---- */
 
-/* Things from first on, named by their numbers, the second one without a name and a size. */
+/* Adds rows from first on, named by their numbers, the second one without name and size. */
 typedef struct things {
   int first, left;
   int code;      /* where there is none left */
-  int columns;   /* more than a thing has */
-  char name[64]; /* of the one given last */
+  int columns;   /* more than a row has */
+  char name[64]; /* of the last row */
 } things_t;
 
 static int next_thing(db_params_t *row, void *arg) {
@@ -410,7 +410,7 @@ Test(db, reading_once_sees_what_is_committed_and_leaves_nothing_open) {
   end_of_test();
 }
 
-/* How often it is to be asked yet before it says so; below 0: it never does. */
+/* The number of polls until the token cancels; below 0: it never does. */
 static bool stop_after(void *arg) {
   int *times = arg;
   return *times >= 0 && (*times)-- == 0;
@@ -423,7 +423,7 @@ static int ask_for_ever(db_conn_t *conn) {
                      NULL, NULL, NULL, "counting", &test_error);
 }
 
-/* Ends during a statement, or before it. */
+/* Cancels during a statement, or before it. */
 static void assert_stops(enum db_mode mode, int times) {
   int code, left = -1;
   db_conn_t *conn = db_begin(test_db, mode, (cancel_token_t){stop_after, &left}, &code, &test_error);
@@ -563,12 +563,12 @@ Test(versions, a_newer_one_is_refused_and_left_alone) {
 }
 
 Test(versions, another_programs_tables_are_refused_and_left_alone) {
-  run_aside("CREATE TABLE things(what text)");
-  run_aside("INSERT INTO things VALUES('still there')");
+  run_as_other_program("CREATE TABLE things(what text)");
+  run_as_other_program("INSERT INTO things VALUES('still there')");
   cr_expect_null(open_with(&test_spec));
   cr_expect_neq(test_error.text[0], '\0');
-  run_aside("UPDATE things SET what = 'as it was' WHERE what = 'still there'");
-  run_aside("INSERT INTO things SELECT what FROM things WHERE what = 'as it was'");
+  run_as_other_program("UPDATE things SET what = 'as it was' WHERE what = 'still there'");
+  run_as_other_program("INSERT INTO things SELECT what FROM things WHERE what = 'as it was'");
   end_of_test();
 }
 

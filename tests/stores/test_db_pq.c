@@ -1,24 +1,24 @@
-/* test_db_pq.c: db.h while PostgreSQL goes away and comes back. */
+/* test_db_pq.c: db.h while PostgreSQL is unavailable and available again. */
 #include "db_test.h"
 
 #include <stdio.h>
 #include <string.h>
 
-TestSuite(db_pq, .init = make_place, .fini = remove_place);
+TestSuite(db_pq, .init = make_location, .fini = remove_location);
 
 static bool on_number(const db_row_t *row, void *arg) {
   *(int64_t *)arg = db_int(row, 0);
   return true;
 }
 
-/* Ends the connection from the other side, as a server that is killed does. */
+/* Closes the connection from the server's side, as a killed server does. */
 static void end_session(db_conn_t *conn) {
   int64_t pid = 0;
   char sql[64];
   cr_assert_eq(db_exec_sql(conn, "SELECT pg_backend_pid()", NULL, on_number, &pid, "asking", &test_error),
                STORE_OK);
   snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(%d, 10000)", (int)pid);
-  run_aside(sql);
+  run_as_other_program(sql);
 }
 
 Test(db_pq, nothing_works_before_it_was_prepared) {
@@ -58,7 +58,7 @@ Test(db_pq, a_connection_lost_before_the_commit_fails_it) {
   end_of_test();
 }
 
-/* How far the log of the server's changes has got. */
+/* Returns the current position in the WAL. */
 static int64_t written(void) {
   int64_t at = 0;
   db_conn_t *conn = begin(DB_READ);
@@ -69,7 +69,7 @@ static int64_t written(void) {
   return at;
 }
 
-/* Without a change there is nothing that would wait for a standby. */
+/* A commit without a change does not wait for a standby. */
 Test(db_pq, what_was_found_is_confirmed_by_a_commit_that_writes) {
   test_db = open_with(&test_spec);
   int64_t before = written();

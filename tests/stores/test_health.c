@@ -1,4 +1,4 @@
-/* test_health.c: what work and checks tell of a store. */
+/* test_health.c: the state of a store after operations and checks. */
 #include "health.h"
 #include "leaks.h"
 

@@ -1,6 +1,4 @@
-"""db.h while PostgreSQL is killed, stays away and comes back: nothing hangs, what was committed is there, and what was not
-is not.
-"""
+"""db.h while PostgreSQL is killed, unavailable and started again: nothing hangs, committed data exists, other data does not."""
 import os
 import select
 import subprocess
@@ -10,7 +8,7 @@ from postgresql import Postgresql, bin_directory
 from services import BUILD, WAIT_S, main
 
 OK, FAILED = "0", "7"  # of store_code
-AWAY = "the database cannot be reached"
+UNAVAILABLE = "the database cannot be reached"
 
 
 @unittest.skipIf(bin_directory() is None, "there is no PostgreSQL below /usr/lib/postgresql")
@@ -19,7 +17,7 @@ class Killed(unittest.TestCase):
         self.server = Postgresql().start()
         self.addCleanup(self.server.close)
         environment = os.environ | self.server.environment() | {"DEWEY_DB_NAME": "postgres"}
-        self.steps = subprocess.Popen([BUILD / "tests/stores/db-steps"], env=environment, text=True, stdin=-1, stdout=-1)
+        self.steps = subprocess.Popen([BUILD / "tests/stores/db-commands"], env=environment, text=True, stdin=-1, stdout=-1)
         self.addCleanup(self.end)
         self.take("check", OK)
 
@@ -38,9 +36,9 @@ class Killed(unittest.TestCase):
         for step in "begin", "add", "end":
             self.take(step, OK)
 
-    def come_back(self):
-        self.take("check", FAILED, AWAY)
-        self.take("begin", FAILED, AWAY)
+    def restart_server(self):
+        self.take("check", FAILED, UNAVAILABLE)
+        self.take("begin", FAILED, UNAVAILABLE)
         self.server.start()
 
     def test_between_two_statements(self):
@@ -48,9 +46,9 @@ class Killed(unittest.TestCase):
         self.take("begin", OK)
         self.take("add", OK)
         self.server.kill()
-        self.take("add", FAILED, AWAY)
+        self.take("add", FAILED, UNAVAILABLE)
         self.take("end", FAILED)
-        self.come_back()
+        self.restart_server()
         self.take("count", "1", OK)
         self.add()
         self.take("count", "2", OK)
@@ -59,14 +57,14 @@ class Killed(unittest.TestCase):
         self.take("begin", OK)
         self.take("add", OK)
         self.server.kill()
-        self.take("end", FAILED, AWAY)
-        self.come_back()
+        self.take("end", FAILED, UNAVAILABLE)
+        self.restart_server()
         self.take("count", "0", OK)
 
     def test_while_nothing_is_done(self):
         self.add()
         self.server.kill()
-        self.come_back()
+        self.restart_server()
         self.take("check", OK)
         self.take("count", "1", OK)
         self.add()

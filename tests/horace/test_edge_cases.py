@@ -1,4 +1,4 @@
-"""Odd input at odd moments: what a caller can say, and others can do to the files, that nobody would by intent.
+"""Edge cases: unusual input, unusual files, and changes of files at unusual moments.
 
 With DEWEY_DB_HOST (postgresql.py) on PostgreSQL.
 """
@@ -34,7 +34,7 @@ INVALID_PARAMS, FICLONE = -32602, 0x40049409
 
 
 def set_in_catalogue(horace, values):
-    """Of all files, or those that values end with a WHERE for."""
+    """Updates the rows of all files, or of those that a WHERE in values selects."""
     run_in_catalogue(horace, f"UPDATE horace_files SET {values}")
 
 
@@ -81,7 +81,7 @@ class Texts(Case):
                     self.assertEqual(raised.exception.code, INVALID_PARAMS)
 
     async def test_long_paths(self):
-        """PostgreSQL's indexes have no room for every path that there can be."""
+        """PostgreSQL's indexes cannot hold every valid path."""
         length = len(os.fsencode(self.files)) + 1
         for wanted, longest in ((2048, True), (2049, False), (4095 - length, False)):
             path = "/".join(os.urandom(125).hex() for _ in range(17))[: wanted - 1] + "x"
@@ -94,7 +94,7 @@ class Texts(Case):
                 self.assertTrue(is_ready(self.horace.port))
 
     def make(self, path, data):
-        """Step by step: as a whole it is too long."""
+        """Creates it component by component, since the whole path is too long."""
         *directories, last = path.split("/")
         at = os.open(self.files, os.O_RDONLY)
         for name in directories:
@@ -108,7 +108,7 @@ class Texts(Case):
         os.close(at)
 
     async def test_metadata_without_end(self):
-        """Refused before each of its members is compared with each."""
+        """Refused before its members are compared pairwise."""
         (self.files / "a").write_text("x")
         for count, fits in ((4096, True), (4097, False), (100_000, False)):
             metadata = {f"{number:x}": 1 for number in range(count)}
@@ -130,7 +130,7 @@ class States(Case):
         self.assertEqual((await snapshot(self.caller, self.horace))["a"]["versions"], {1: b"one"})
 
     async def test_a_path_where_others_bytes_were(self):
-        """Once they are gone, the file whose own path it is comes back there."""
+        """Once it is removed, the archived file returns to its own path."""
         file_id = (await self.write("a", b"one"))["file_id"]
         other = (await self.write("b", b"two"))["file_id"]
         await self.set_status(file_id, "archived")
@@ -141,7 +141,7 @@ class States(Case):
         self.assertNotIn("other_paths", await info(self.caller, other))
 
     async def test_versions_that_horace_can_read(self):
-        """Also of a file that only others than its owner may: horace owns the versions."""
+        """Also for a file that its owner cannot read: horace owns the versions."""
         (self.files / "a").write_bytes(b"one")
         (self.files / "a").chmod(0o044)
         file_id = (await self.register("a"))["file_id"]
@@ -158,7 +158,7 @@ class States(Case):
 
 class Damaged(Case):
     async def test_a_row_that_is_not_as_it_was_stored(self):
-        """Nothing of it stays behind; a leak is told of when horace ends."""
+        """Nothing remains; leaks are reported when horace exits."""
         if ON_POSTGRESQL:
             raise unittest.SkipTest("PostgreSQL keeps the types of its columns; odds plays it")
         (self.files / "a").write_text("x")
@@ -171,7 +171,7 @@ class Damaged(Case):
 
 class Sizes(Case):
     def growing(self, path):
-        """By a page a thousand times a second, in a thread, until the end: whoever copies it slowly shall come to the end, too."""
+        """A thread appends a page a thousand times a second until the end; a slow copy must end too."""
 
         def run(ended):
             size = os.stat(path).st_size
@@ -186,7 +186,7 @@ class Sizes(Case):
         os.truncate(self.files / name, size)
 
     async def test_a_file_that_grows_for_ever(self):
-        """Nobody can keep up with that."""
+        """A file that grows faster than it can be read."""
         self.make_sparse("log", 32 << 20)
         with self.growing(self.files / "log"):
             for _ in range(ATTEMPTS):
@@ -207,7 +207,7 @@ class Sizes(Case):
         self.assertGreater((await self.write("a", b"one"))["size"], 0)
 
     async def test_a_limit_on_the_size_of_files(self):
-        """As a full disk: whoever runs horace has to do something."""
+        """Handled like a full disk: the operator must act."""
         resource.prlimit(self.horace.program.process.pid, resource.RLIMIT_FSIZE, (4 << 20, 4 << 20))
         (self.files / "a").write_bytes(bytes(5 << 20))
         self.assertEqual(await expect_error(self.caller, "horace_register_file", file_path="a", metadata={}), "STORAGE_FULL")
@@ -221,7 +221,7 @@ class Sizes(Case):
         return False
 
     async def test_stopped_while_it_removes_something_huge(self):
-        """What it reads to see that it is the one that was deleted."""
+        """The read that verifies that the file is the deleted one."""
         file_id = (await self.write("a", b"one"))["file_id"]
         await self.set_status(file_id, "deleted")
         self.horace.program.stop()
@@ -235,7 +235,7 @@ class Sizes(Case):
 
 class Clocks(Case):
     async def test_nothing_is_removed_by_a_clock_that_is_ahead_until_an_operator_says_so(self):
-        """The time of the last removal is put back instead."""
+        """Changes the time of the last removal instead of the clock."""
         await self.set_status((await self.write("a", b"one"))["file_id"], "deleted")
         await self.caller.__aexit__()
         self.horace.program.stop()
@@ -256,7 +256,7 @@ class Clocks(Case):
 
 class Removing(Case):
     async def test_one_that_cannot_be_removed(self):
-        """The others are, all the same, at the next start as well."""
+        """The other files are removed, also at the next start."""
         stuck = (await self.write("stuck", b"one"))["file_id"]
         version = self.horace.storage / self.horace.version_path(stuck, 1)
         version.unlink()
@@ -291,12 +291,12 @@ CREATE CONSTRAINT TRIGGER wait AFTER UPDATE OF status ON horace_files DEFERRABLE
 
 
 class Commits(AsyncTestCase):
-    """Horace is killed while the database commits; when it has started and looks what became of it, that goes on still."""
+    """Horace is killed during a commit, which is still running when the next Horace recovers."""
 
     async def asyncSetUp(self):
         await super().asyncSetUp()
         if not ON_POSTGRESQL:
-            raise unittest.SkipTest("SQLite commits in horace itself; odds-postgresql plays it")
+            raise unittest.SkipTest("SQLite commits in horace itself; edge-cases-postgresql covers it")
         self.horace = self.enterContext(Horace())
         self.file, self.database = self.horace.files / "a", self.horace.settings["HORACE_DB_NAME"]
 
@@ -309,13 +309,13 @@ class Commits(AsyncTestCase):
         return await self.call("horace_register_file", file_path="a", metadata={})
 
     def waiting(self):
-        """How many connections wait for a lock."""
+        """The number of connections that wait for a lock."""
         sql = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{self.database}' AND wait_event_type = 'Lock'"
         return int(psql(sql))
 
     @contextlib.contextmanager
     def commits_held(self):
-        """What is committed waits until the end."""
+        """Commits wait until the end of the block."""
         psql(SLOW_COMMITS, self.database)
         words = [bin_directory() / "psql", "-XqAt", "-d", self.database]
         with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=psql_environment()) as holder:
@@ -339,7 +339,7 @@ class Commits(AsyncTestCase):
             self.assertTrue(any(self.restart_s() < 8 for _ in range(ATTEMPTS)), "it waits to the end of lock_timeout")
 
     def restart_s(self):
-        """How long it takes while Horace looks what became of the commit."""
+        """The duration of a start that waits for the commit."""
         wait_until(lambda: self.waiting() > 1 or not self.horace.staged_files(), "horace looks what became of it")
         began = time.monotonic()
         self.horace.restart()

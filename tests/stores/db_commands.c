@@ -1,5 +1,5 @@
-/* db_steps.c: does to a database, step by step, what stands on stdin, and answers each line with a store_code
- * and what everybody may know of it. */
+/* db_commands.c: executes the commands on stdin on a database and prints for each the store_code and the
+ * public reason. */
 #include "database.h"
 #include "db.h"
 
@@ -8,7 +8,7 @@
 
 static const char *const migrations[] = {"CREATE TABLE things(id bigint NOT NULL PRIMARY KEY)"};
 static const char *const statements[] = {"INSERT INTO things VALUES($1)", "SELECT count(*) FROM things"};
-static const db_spec_t spec = {.name = "steps",
+static const db_spec_t spec = {.name = "commands",
                                .version_table = "steps_schema",
                                .application_id = 0x53746570,
                                .lock = 4712,
@@ -55,14 +55,14 @@ static int count(void) {
   return code;
 }
 
-static int take(const char *step) {
-  if (strcmp(step, "check") == 0)
+static int execute(const char *command) {
+  if (strcmp(command, "check") == 0)
     return db_check(db, 0, (cancel_token_t){NULL, NULL}, &error);
-  if (strcmp(step, "begin") == 0)
+  if (strcmp(command, "begin") == 0)
     return begin();
-  if (strcmp(step, "add") == 0)
+  if (strcmp(command, "add") == 0)
     return add();
-  return strcmp(step, "count") == 0 ? count() : end(STORE_OK);
+  return strcmp(command, "count") == 0 ? count() : end(STORE_OK);
 }
 
 int main(void) {
@@ -75,7 +75,7 @@ int main(void) {
   while (db != NULL && fgets(line, sizeof line, stdin) != NULL) {
     line[strcspn(line, "\n")] = '\0';
     error.brief = NULL;
-    int code = take(line);
+    int code = execute(line);
     printf("%d %s\n", code, code == STORE_FAILED && error.brief != NULL ? error.brief : "");
     fflush(stdout);
   }
