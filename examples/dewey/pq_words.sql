@@ -1,6 +1,6 @@
--- Version 3, behind dewey_words(): the indexes of words, and what makes them where there are lines already.
+-- Version 3, after dewey_words(): the indexes of words, and the functions that build them for existing rows.
 
--- As in version 2, and for the same reason.
+-- As in version 2, for the same reason.
 SET LOCAL lock_timeout = 200;
 
 DO $$ BEGIN
@@ -9,11 +9,11 @@ DO $$ BEGIN
   END IF;
 END $$;
 
--- Since when all partitions and the messages have the index; null: searches use that of version 2.
+-- The time since which all partitions and the messages have the index; null: searches use that of version 2.
 ALTER TABLE dewey_schema ADD COLUMN words_at timestamptz;
 
--- How well a message fits: for each piece of the search (in its plain text, a blank at each end) how often it occurs, weighed
--- down in messages of many words. Blanks are doubled so that those of two words side by side do not overlap.
+-- The rank of a message: the number of occurrences of each piece of the search (plain text with a blank at each end), reduced
+-- for messages with many words. Blanks are doubled so that adjacent words do not share one.
 CREATE FUNCTION dewey_rank(words text, pieces text[]) RETURNS float8 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS
 $$ DECLARE
   doubled text := replace(words, ' ', '  ');
@@ -30,8 +30,8 @@ BEGIN
   RETURN rank;
 END $$;
 
--- 0: all is done; 1: an index is to be made; 2: what version 2 needed is to be dropped; 3: the same, but
--- searches that began before words_at may be on their way.
+-- 0: complete; 1: an index is missing; 2: the indexes of version 2 can be dropped; 3: the same, but searches
+-- that began before words_at may still be running.
 CREATE FUNCTION dewey_words_state() RETURNS bigint LANGUAGE sql STABLE AS
 $$ SELECT CASE WHEN words_at IS NULL THEN 1 WHEN to_regclass('dewey_logs_words') IS NULL THEN 0
    WHEN words_at < now() - interval '1 minute' THEN 2 ELSE 3 END FROM dewey_schema $$;
@@ -59,7 +59,7 @@ DO $$ BEGIN
   END IF;
 END $$;
 
--- A partition without the index of words; null: none is.
+-- Returns a partition without the index of words, or null.
 CREATE FUNCTION dewey_day_to_words() RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT day.relname::text FROM pg_inherits JOIN pg_class AS day ON day.oid = inhrelid
    WHERE inhparent = 'logs'::regclass AND NOT EXISTS(

@@ -44,9 +44,9 @@ static bool trusts_clock(dewey_t *dewey, int64_t now_us, cancel_token_t cancel, 
   if (*code != STORE_OK)
     return false;
   atomic_store(&dewey->last_retention_us, last_us);
-  bool trusts = clock_guard_check(&dewey->clock_guard, "dewey", "old log lines", last_us, now_us);
-  mcp_metric_set(dewey->metrics.retention_held, NULL, !trusts);
-  return trusts;
+  bool clock_is_trusted = clock_guard_check(&dewey->clock_guard, "dewey", "old log lines", last_us, now_us);
+  mcp_metric_set(dewey->metrics.retention_held, NULL, !clock_is_trusted);
+  return clock_is_trusted;
 }
 
 static void maintain(dewey_t *dewey, int64_t now_us, cancel_token_t cancel) {
@@ -61,14 +61,14 @@ static bool run_retention(void *arg, cancel_token_t cancel) {
   int64_t now_us = mcp_time_now_us();
   store_error_t error;
   int code;
-  bool trusts = trusts_clock(dewey, now_us, cancel, &code, &error);
-  if (trusts)
+  bool clock_is_trusted = trusts_clock(dewey, now_us, cancel, &code, &error);
+  if (clock_is_trusted)
     code = dewey->store->begin_retention(dewey->store, now_us, cancel, &error);
-  if (trusts && code == STORE_OK)
+  if (clock_is_trusted && code == STORE_OK)
     atomic_store(&dewey->last_retention_us, now_us);
   if (code != STORE_OK && code != STORE_CANCELLED)
     mcp_log(MCP_LOG_ERROR, "retention", "cannot remove old log lines: %s", error.text);
-  if (!trusts || code != STORE_OK)
+  if (!clock_is_trusted || code != STORE_OK)
     return code != STORE_OK;
   if (is_removal_allowed(dewey))
     remove_old(dewey, now_us, cancel);

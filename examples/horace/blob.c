@@ -57,13 +57,13 @@ static int write_all(int file, const char *buffer, size_t len) {
  * so that a growing file cannot keep it busy. Write-out starts at once, in parallel with hashing, which
  * shortens the final fsync. */
 static int pump(int from, int to, cancel_token_t cancel, EVP_MD_CTX *hash, char *buffer, int64_t *size) {
-  struct stat about;
+  struct stat file_stat;
   ssize_t len;
   *size = 0;
-  if (fstat(from, &about) != 0 || lseek(from, 0, SEEK_SET) < 0)
+  if (fstat(from, &file_stat) != 0 || lseek(from, 0, SEEK_SET) < 0)
     return -errno;
   while ((len = read_some(from, buffer)) > 0) {
-    if (*size + len > about.st_size)
+    if (*size + len > file_stat.st_size)
       return -EAGAIN;
     int code = to >= 0 ? write_all(to, buffer, (size_t)len) : 0;
     if (code != 0)
@@ -100,12 +100,12 @@ int blob_hash(int file, cancel_token_t cancel, blob_t *blob) {
 }
 
 int blob_match(int file, const blob_t *blob, cancel_token_t cancel, bool *equal) {
-  struct stat about;
+  struct stat file_stat;
   blob_t read;
   *equal = false;
-  if (fstat(file, &about) != 0)
+  if (fstat(file, &file_stat) != 0)
     return -errno;
-  if (about.st_size != blob->size)
+  if (file_stat.st_size != blob->size)
     return 0;
   int code = blob_hash(file, cancel, &read);
   *equal = code == 0 && blob_equal(&read, blob);
@@ -118,8 +118,8 @@ static bool same_moment(const struct timespec *one, const struct timespec *other
 
 /* True if the times may not show a write: a long write sets them when it begins, and a write through a
  * memory mapping only when the kernel flushes the pages. */
-static bool is_written_lately(const struct stat *about) {
-  return time(NULL) - about->st_mtim.tv_sec < LATELY_S;
+static bool is_written_lately(const struct stat *file_stat) {
+  return time(NULL) - file_stat->st_mtim.tv_sec < LATELY_S;
 }
 
 static int read_again(int from, cancel_token_t cancel, const blob_t *blob) {

@@ -38,17 +38,17 @@ bool files_purge(horace_t *horace, cancel_token_t cancel) {
   store_error_t error;
   failure_t failure;
   int64_t last_us, now_us = mcp_time_now_us();
-  bool trusts = true;
+  bool clock_is_trusted = true;
   int code = catalogue_last_retention(horace->db, &last_us, &error);
   if (code == STORE_OK) {
-    trusts = clock_guard_check(&horace->clock_guard, "horace", "deleted files", last_us, now_us);
-    mcp_metric_set(horace->metrics.retention_held, NULL, !trusts);
+    clock_is_trusted = clock_guard_check(&horace->clock_guard, "horace", "deleted files", last_us, now_us);
+    mcp_metric_set(horace->metrics.retention_held, NULL, !clock_is_trusted);
   }
-  if (code == STORE_OK && trusts)
+  if (code == STORE_OK && clock_is_trusted)
     code = catalogue_begin_retention(horace->db, now_us, cancel, &error);
   if (code != STORE_OK)
     failure_from_store(horace, &failure, code, &error, "looking for deleted files");
-  else if (trusts)
+  else if (clock_is_trusted)
     purge_all(horace, now_us - FILES_DELETED_RETENTION_US, cancel);
-  return trusts;
+  return clock_is_trusted;
 }

@@ -169,14 +169,14 @@ static int find_duplicate(registering_t *registering, const blob_t *blob, store_
 
 /* Before anything is copied: a file of a known size may be a duplicate. */
 static enum attempt look_for_duplicate(registering_t *registering, bool *found) {
-  struct stat about;
+  struct stat file_stat;
   blob_t blob;
   store_error_t error;
   bool known = false;
   *found = false;
-  if (fstat(registering->found->file, &about) != 0)
+  if (fstat(registering->found->file, &file_stat) != 0)
     return attempt_from(failure_from_disk(registering->failure, -errno, "reading the file"));
-  int code = catalogue_has_size(registering->horace->db, about.st_size, &known, &error);
+  int code = catalogue_has_size(registering->horace->db, file_stat.st_size, &known, &error);
   if (code == STORE_OK && !known)
     return ATTEMPT_DONE;
   int read = code == STORE_OK ? blob_hash(registering->found->file, registering->cancel, &blob) : 0;

@@ -14,12 +14,12 @@ typedef struct restoring {
   record_t *record; /* the state before, at the end the state after */
   cancel_token_t cancel;
   int64_t version;
-  blob_t blob;       /* of the version */
-  int present;       /* descriptor of the file in files/; -1: missing */
-  struct stat about; /* of present */
-  bool changed;      /* the present bytes are not a version yet */
-  int64_t oldest;    /* oldest version kept */
-  record_t kept;     /* the version made of the present bytes, if changed */
+  blob_t blob;           /* of the version */
+  int present;           /* descriptor of the file in files/; -1: missing */
+  struct stat file_stat; /* of present */
+  bool changed;          /* the present bytes are not a version yet */
+  int64_t oldest;        /* oldest version kept */
+  record_t kept;         /* the version made of the present bytes, if changed */
   failure_t *failure;
 } restoring_t;
 
@@ -35,7 +35,7 @@ static bool keep_present(restoring_t *restoring) {
   restoring->kept = *restoring->record;
   if (restoring->present < 0)
     return true;
-  if (fstat(restoring->present, &restoring->about) != 0)
+  if (fstat(restoring->present, &restoring->file_stat) != 0)
     return failure_from_disk(restoring->failure, -errno, "reading the file");
   return change_stage_next(restoring->horace, &restoring->kept, restoring->present, restoring->cancel,
                            &restoring->changed, restoring->failure);
@@ -52,8 +52,9 @@ static bool stage_restored(restoring_t *restoring) {
   int code =
       from < 0 ? -errno : staging_add_version(restoring->horace, id, next, from, restoring->cancel, &once);
   if (code == 0)
-    code = staging_add_file(restoring->horace, id, next, from,
-                            restoring->present >= 0 ? &restoring->about : NULL, restoring->cancel, &twice);
+    code =
+        staging_add_file(restoring->horace, id, next, from,
+                         restoring->present >= 0 ? &restoring->file_stat : NULL, restoring->cancel, &twice);
   if (code == 0)
     mime_detect(&restoring->horace->mime_detector, from, restoring->record->path,
                 restoring->record->mime_type);
@@ -79,11 +80,11 @@ static bool is_untouched(restoring_t *restoring) {
     close(file);
   if (restoring->present < 0)
     return file == -ENOENT;
-  return there && now.st_ino == restoring->about.st_ino && now.st_size == restoring->about.st_size &&
-         now.st_mtim.tv_sec == restoring->about.st_mtim.tv_sec &&
-         now.st_mtim.tv_nsec == restoring->about.st_mtim.tv_nsec &&
-         now.st_ctim.tv_sec == restoring->about.st_ctim.tv_sec &&
-         now.st_ctim.tv_nsec == restoring->about.st_ctim.tv_nsec;
+  return there && now.st_ino == restoring->file_stat.st_ino && now.st_size == restoring->file_stat.st_size &&
+         now.st_mtim.tv_sec == restoring->file_stat.st_mtim.tv_sec &&
+         now.st_mtim.tv_nsec == restoring->file_stat.st_mtim.tv_nsec &&
+         now.st_ctim.tv_sec == restoring->file_stat.st_ctim.tv_sec &&
+         now.st_ctim.tv_nsec == restoring->file_stat.st_ctim.tv_nsec;
 }
 
 static int write_restored(db_conn_t *conn, void *arg, store_error_t *error) {

@@ -135,8 +135,8 @@ static void finish(scan_t *scan) {
 static void register_more(scan_t *scan);
 
 static bool is_there(const char *path) {
-  struct stat about;
-  return lstat(path, &about) == 0 || (errno != ENOENT && errno != ENOTDIR);
+  struct stat file_stat;
+  return lstat(path, &file_stat) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 static void end_one(registering_t *registering, const char *message) {
@@ -193,10 +193,10 @@ static void register_more(scan_t *scan) {
 
 /* Returns the kernel's id of the mount, or 0 if it is unknown or nothing is there. */
 static uint64_t mount_of(const char *path) {
-  struct statx about;
-  bool known = statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID, &about) == 0 &&
-               (about.stx_mask & STATX_MNT_ID) != 0;
-  return known ? about.stx_mnt_id : 0;
+  struct statx file_stat;
+  bool known = statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID, &file_stat) == 0 &&
+               (file_stat.stx_mask & STATX_MNT_ID) != 0;
+  return known ? file_stat.stx_mnt_id : 0;
 }
 
 /* True if another mount is there; Horace registers no files on it, see storage.c. */

@@ -61,24 +61,24 @@ static int stage(horace_t *horace, const char *name, int from, mode_t mode, cons
 int staging_add_version(horace_t *horace, const char *id, int64_t version, int from, cancel_token_t cancel,
                         blob_t *blob) {
   char name[STORAGE_NAME_SIZE];
-  struct stat about;
-  if (fstat(from, &about) != 0)
+  struct stat file_stat;
+  if (fstat(from, &file_stat) != 0)
     return -errno;
   staging_name(name, id, version, "");
-  mode_t mode = (about.st_mode & 0555) | S_IRUSR; /* read-only: a version never changes */
+  mode_t mode = (file_stat.st_mode & 0555) | S_IRUSR; /* read-only: a version never changes */
   return stage(horace, name, from, mode, NULL, cancel, blob);
 }
 
 int staging_add_file(horace_t *horace, const char *id, int64_t version, int from, const struct stat *present,
                      cancel_token_t cancel, blob_t *blob) {
   char name[STORAGE_NAME_SIZE];
-  struct stat about;
-  if (fstat(from, &about) != 0)
+  struct stat file_stat;
+  if (fstat(from, &file_stat) != 0)
     return -errno;
   staging_name(name, id, version, ".file");
   return stage(horace, name, from,
-               present != NULL ? present->st_mode & 0777 : (about.st_mode & 0555) | S_IWUSR, present, cancel,
-               blob);
+               present != NULL ? present->st_mode & 0777 : (file_stat.st_mode & 0555) | S_IWUSR, present,
+               cancel, blob);
 }
 
 static void drop(horace_t *horace, const char *id, int64_t version, const char *suffix) {

@@ -46,11 +46,11 @@ static bool open_directory(const char *root, int at, const char *name, mode_t mo
 /* Opens a directory of Horace's own and removes the access of other users: it may hold files whose owner
  * has hidden or removed them since. */
 static bool open_private(const char *root, int at, const char *name, mode_t mode, int *directory) {
-  struct stat about;
+  struct stat file_stat;
   if (!open_directory(root, at, name, mode, directory))
     return false;
-  if (fstat(*directory, &about) == 0 && (about.st_mode & S_IRWXO) != 0 &&
-      fchmod(*directory, about.st_mode & 07770) != 0)
+  if (fstat(*directory, &file_stat) == 0 && (file_stat.st_mode & S_IRWXO) != 0 &&
+      fchmod(*directory, file_stat.st_mode & 07770) != 0)
     mcp_log(MCP_LOG_WARN, "storage", "%s/%s is accessible to all users, and its mode cannot be changed: %s",
             root, name, strerror(errno));
   return true;
@@ -58,12 +58,12 @@ static bool open_private(const char *root, int at, const char *name, mode_t mode
 
 /* Reads the mount id of a descriptor, or its device where the kernel has no mount ids. */
 static int read_mount_id(int file, uint64_t *mount_id) {
-  struct statx about;
-  if (statx(file, "", AT_EMPTY_PATH, STATX_MNT_ID, &about) != 0)
+  struct statx file_stat;
+  if (statx(file, "", AT_EMPTY_PATH, STATX_MNT_ID, &file_stat) != 0)
     return -errno;
-  *mount_id = (about.stx_mask & STATX_MNT_ID) != 0
-                  ? about.stx_mnt_id
-                  : (uint64_t)about.stx_dev_major << 32 | about.stx_dev_minor;
+  *mount_id = (file_stat.stx_mask & STATX_MNT_ID) != 0
+                  ? file_stat.stx_mnt_id
+                  : (uint64_t)file_stat.stx_dev_major << 32 | file_stat.stx_dev_minor;
   return 0;
 }
 
@@ -294,12 +294,12 @@ int storage_open_file(const storage_t *storage, const char *path) {
     return parent == -ENOTDIR || parent == -ELOOP ? -ENOENT : parent;
   int file = openat(parent, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   int code = file < 0 ? -errno : 0;
-  struct stat about;
+  struct stat file_stat;
   uint64_t mount_id = 0;
   close(parent);
   if (file < 0)
     return code == -ELOOP || code == -ENXIO ? -ENOENT : code;
-  if (fstat(file, &about) == 0 && S_ISREG(about.st_mode) && read_mount_id(file, &mount_id) == 0 &&
+  if (fstat(file, &file_stat) == 0 && S_ISREG(file_stat.st_mode) && read_mount_id(file, &mount_id) == 0 &&
       mount_id == storage->mount_id)
     return file;
   close(file);
@@ -308,7 +308,7 @@ int storage_open_file(const storage_t *storage, const char *path) {
 
 int storage_get_path_state(const storage_t *storage, const char *path) {
   const char *name;
-  struct stat about;
+  struct stat file_stat;
   int parent = storage_open_parent(storage, path, false, &name);
   if (parent == -ENOENT)
     return STORAGE_PATH_FREE;
@@ -316,10 +316,10 @@ int storage_get_path_state(const storage_t *storage, const char *path) {
     return parent == -ENOTDIR || parent == -ELOOP ? STORAGE_PATH_OTHER : parent;
   int path_state;
   if (faccessat(parent, ".", W_OK | X_OK, AT_EACCESS) != 0 ||
-      fstatat(parent, name, &about, AT_SYMLINK_NOFOLLOW) != 0)
+      fstatat(parent, name, &file_stat, AT_SYMLINK_NOFOLLOW) != 0)
     path_state = -errno;
   else
-    path_state = S_ISREG(about.st_mode) ? STORAGE_PATH_FILE : STORAGE_PATH_OTHER;
+    path_state = S_ISREG(file_stat.st_mode) ? STORAGE_PATH_FILE : STORAGE_PATH_OTHER;
   close(parent);
   return path_state == -ENOENT ? STORAGE_PATH_FREE : path_state;
 }

@@ -296,9 +296,9 @@ static int configure(sqlite_conn_t *conn, bool write, store_error_t *error) {
 }
 
 static void remove_access_of_others(const char *path) {
-  struct stat about;
-  if (stat(path, &about) == 0 && (about.st_mode & S_IRWXO) != 0 &&
-      chmod(path, about.st_mode & (S_IRWXU | S_IRWXG)) != 0)
+  struct stat file_stat;
+  if (stat(path, &file_stat) == 0 && (file_stat.st_mode & S_IRWXO) != 0 &&
+      chmod(path, file_stat.st_mode & (S_IRWXU | S_IRWXG)) != 0)
     mcp_log(MCP_LOG_WARN, "store", "%s is accessible to all users, and its mode cannot be changed: %s", path,
             strerror(errno));
 }
