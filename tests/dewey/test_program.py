@@ -306,8 +306,8 @@ class Querying(Case):
             ({"start_time": "yesterday"}, "start_time is not a time"),
             ({"end_time": "2025-13-01T00:00:00Z"}, "end_time is not a time"),
             ({"end_time": ""}, "end_time is not a time"),
-            ({"cursor": "x"}, "cursor is not one"),
-            ({"cursor": "1_2_3"}, "cursor is not one"),
+            ({"cursor": "x"}, "invalid cursor"),
+            ({"cursor": "1_2_3"}, "invalid cursor"),
             ({"data": "x"}, "data"),
             ({"data": [1]}, "data"),
             ({"data": {"k": "x" * 5000}}, "data is larger"),
@@ -546,7 +546,7 @@ class Clocks(Case):
         self.dewey.program.wait_for("no old log lines are removed for 24 hours")
         self.assertEqual(figure(self.dewey.port, "dewey_retention_held"), 1)
         await self.store(line("arrived meanwhile"), line("old, too", created_at=iso(9 * 86400)))
-        with self.assertRaisesRegex(CallError, "nothing was deleted: Dewey's clock may be wrong (set before_time)"):
+        with self.assertRaisesRegex(CallError, "nothing was deleted: Dewey's clock may be wrong"):
             await self.clear()
         self.assertEqual(await self.found(), ["arrived meanwhile", "fresh", "old, too", "old"])
         self.assertTrue(self.last_day(False), "a partition was made by a clock that may be wrong")

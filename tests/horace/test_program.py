@@ -386,7 +386,7 @@ class Registering(Case):
             ({"owner": 7}, "owner"), ({"owner": long}, "owner is too long"), ({"purpose": "x" * 4097}, "purpose is too long"),
             ({"correlation_id": "x" * 129}, "correlation_id is too long"), ({"correlation_id": {}}, "correlation_id"),
             ({"tags": "x"}, "tags"), ({"tags": [1]}, "tags"), ({"tags": [None]}, "tags"), ({"tags": [""]}, "tags must be"),
-            ({"tags": ["x" * 129]}, "tags must be"), ({"tags": [str(n) for n in range(65)]}, "tags are more than 64"),
+            ({"tags": ["x" * 129]}, "tags must be"), ({"tags": [str(n) for n in range(65)]}, "tags has more than 64"),
             ({"collection": 1}, "collection"), ({"collection": ["c"]}, "collection"),
         ):  # fmt: skip
             await self.assert_refused("horace_register_file", {"file_path": "a", "metadata": metadata}, words)
@@ -851,7 +851,7 @@ class Collections(Case):
             ({}, "name"), ({"name": None}, "name"), ({"name": 1}, "name"), ({"name": ""}, "name is empty"), ({"name": "x" * 257}, "name is longer"),
             ({"name": "c", "description": "x" * 4097}, "description is longer"), ({"name": "c", "description": 1}, "description"),
             ({"name": "c", "file_ids": "x"}, "file_ids"), ({"name": "c", "file_ids": [1]}, "file_ids"),
-            ({"name": "c", "file_ids": [str(uuid.uuid4())] * 1001}, "file_ids are more than 1000"),
+            ({"name": "c", "file_ids": [str(uuid.uuid4())] * 1001}, "file_ids has more than 1000"),
             ({"name": "c", "metadata": "x"}, "metadata"), ({"name": "c", "metadata": []}, "metadata"),
         ):  # fmt: skip
             await self.assert_refused("horace_create_collection", arguments, words)
