@@ -1,18 +1,18 @@
-# A front for Meson, which does the work.
+# Front end for Meson.
 #
-#   make build    installs what is missing, then makes a release build in build/
-#   make run      the whole system in the foreground: Redis, Dewey, Godot's server and worker
-#   make test     every test, under sanitizers
+#   make build    installs missing packages, then makes a release build in build/
+#   make run      runs Redis, Dewey, Godot's server and worker in the foreground
+#   make test     runs all tests, under sanitizers
 #   make test-container  builds the container images, runs them and tests them
-#   make analyse  gcc's analyzer, clang-tidy and cppcheck over the sources
-#   make install  library, programs, manual pages and systemd units, to /usr/local (DESTDIR is honoured)
-#   make clean    removes what was built; data stays
+#   make analyse  runs gcc's analyzer, clang-tidy and cppcheck on the sources
+#   make install  installs library, programs, manual pages and systemd units in /usr/local (below DESTDIR)
+#   make clean    removes all builds; keeps data
 .PHONY: build run test test-container analyse install clean help installed
 
 build: build/build.ninja
 	@ninja -C build --quiet >build/ninja.out || { cat build/ninja.out >&2; exit 1; }
 
-# Set up once, and again when the options below may have changed. A directory that was left half made is dropped.
+# Set up once, and again after a change of this file, which contains the options. An incomplete directory is removed.
 build/build.ninja: Makefile | installed
 	@[ -e $@ ] || rm -rf build
 	@echo 'Building in build/ ...'
@@ -22,7 +22,7 @@ build/build.ninja: Makefile | installed
 installed:
 	@.ci/install run
 
-# Ends with its parent: a make that is killed leaves nothing running.
+# Ends with its parent: after make is killed no process remains.
 run: build
 	@exec setpriv --pdeathsig TERM sh -c '[ "$$PPID" = "$$0" ] && exec godot/run build' "$$PPID"
 
