@@ -104,7 +104,7 @@ def kind(rule):
     if "enum" in rule:
         return " ".join(f"`{word}`" for word in rule["enum"])
     of = f" of {rule['items']['type']}s" if "items" in rule else ""
-    return rule["type"] + of + (f", else {rule['default']}" if "default" in rule else "")
+    return rule["type"] + of + (f", default {rule['default']}" if "default" in rule else "")
 
 
 def arguments(schema):
@@ -113,7 +113,7 @@ def arguments(schema):
         return "No arguments.\n"
     rows = [f"| `{name}`{' (required)' if name in required else ''} | {kind(rule)} | {rule.get('description', '')} |\n"
             for name, rule in rules.items()]
-    return "| argument | what | |\n|---|---|---|\n" + "".join(rows)
+    return "| argument | type | description |\n|---|---|---|\n" + "".join(rows)
 
 
 def example(call, answer):
