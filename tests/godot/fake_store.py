@@ -130,7 +130,7 @@ class FakeStoreSystem(System):
         await asyncio.to_thread(self.__exit__, kind, error, trace)
         await self.fake_store.close()
 
-    def redis_command(self, *words):
+    def resp_command(self, *words):
         """Sends one command to Redis, which may be binary; returns the reply as int, bytes, None or list."""
         with socket.create_connection(("127.0.0.1", self.redis_port), timeout=WAIT_S) as connection:
             parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
@@ -139,10 +139,10 @@ class FakeStoreSystem(System):
 
     def push(self, *entries):
         """Pushes entries directly, as a legacy producer does."""
-        self.redis_command("LPUSH", "logs:queue", *(e if isinstance(e, (bytes, str)) else json.dumps(e) for e in entries))
+        self.resp_command("LPUSH", "logs:queue", *(e if isinstance(e, (bytes, str)) else json.dumps(e) for e in entries))
 
-    def redis_int(self, *words):
-        return int(self.redis_command(*words) or 0)
+    def resp_int(self, *words):
+        return int(self.resp_command(*words) or 0)
 
     def is_redis_connected(self):
         """Whether Godot's server is connected to Redis; the store may be unavailable."""
@@ -152,10 +152,10 @@ class FakeStoreSystem(System):
             return False
 
     def dead_letters(self):
-        return [json.loads(letter) for letter in self.redis_command("LRANGE", "logs:dead", 0, -1)]
+        return [json.loads(letter) for letter in self.resp_command("LRANGE", "logs:dead", 0, -1)]
 
     def is_empty(self):
-        return self.redis_int("LLEN", "logs:queue") + self.redis_int("ZCARD", "logs:inflight") == 0
+        return self.resp_int("LLEN", "logs:queue") + self.resp_int("ZCARD", "logs:inflight") == 0
 
     async def until(self, condition, what):
         await wait_until_async(condition, what)

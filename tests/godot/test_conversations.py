@@ -361,7 +361,7 @@ class Forwarding(WithFakeStore):
         for name, arguments, _ in self.CALLS:
             await self.refused(-32000, name, **arguments)
         await asyncio.to_thread(self.system.godot.stop)
-        self.assertEqual(self.system.redis_int("LLEN", "logs:queue"), 0)
+        self.assertEqual(self.system.resp_int("LLEN", "logs:queue"), 0)
 
 
 class Crowded(WithFakeStore):

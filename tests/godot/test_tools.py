@@ -30,7 +30,7 @@ class ServerCase(unittest.IsolatedAsyncioTestCase):
         self.caller = await self.enterAsyncContext(Caller(self.system.godot_url))
 
     def newest(self):
-        return json.loads(self.system.redis_command("LINDEX", "logs:queue", 0))
+        return json.loads(self.system.resp_command("LINDEX", "logs:queue", 0))
 
     async def refused(self, code, tool, arguments):
         with self.assertRaises(CallError) as caught:
@@ -54,7 +54,7 @@ class Log(ServerCase):
         ignored = {"ignored": ["traceid", "user"]}
         self.assertEqual(await self.caller.call("logger_log", entry), QUEUED | ignored)
         self.assertEqual((await self.caller.request("godot_logger_log", entry | {"_meta": {}}))["result"], QUEUED | ignored)
-        self.assertEqual(self.system.redis_int("LLEN", "logs:queue"), 2)
+        self.assertEqual(self.system.resp_int("LLEN", "logs:queue"), 2)
         await self.caller.call("logger_set_level", {"component": "c", "level": "WARN"})
         self.assertEqual(await self.caller.call("logger_log", entry), BELOW | ignored)
 
@@ -83,7 +83,7 @@ class Log(ServerCase):
                 self.assertRegex(words, "^created_at is not a time in ISO 8601, such as 2")
         direct = await self.caller.request("godot_logger_log", ENTRY | {"created_at": "x"})
         self.assertEqual(direct["error"]["code"], -32602)
-        self.assertEqual(self.system.redis_int("LLEN", "logs:queue"), 0)
+        self.assertEqual(self.system.resp_int("LLEN", "logs:queue"), 0)
 
     async def test_times_as_others_write_them(self):
         for given, wanted in (
@@ -136,14 +136,14 @@ class Log(ServerCase):
             {"message": "x" * (256 * 1024)},
         ):
             await self.refused(-32602, "logger_log", ENTRY | wrong)
-        self.assertEqual(self.system.redis_int("LLEN", "logs:queue"), 0)
+        self.assertEqual(self.system.resp_int("LLEN", "logs:queue"), 0)
         await self.caller.call("logger_log", ENTRY | {"component": "c" * 256, "trace_id": "t" * 128, "message": "x" * (256 * 1024 - 500)})
 
     async def test_many_at_once_in_order(self):
         calls = (self.caller.call("logger_log", ENTRY | {"message": str(i)}) for i in range(3000))
         answers = await asyncio.gather(*calls)
         self.assertEqual(answers, [QUEUED] * 3000)
-        queue = [json.loads(entry)["message"] for entry in self.system.redis_command("LRANGE", "logs:queue", 0, -1)]
+        queue = [json.loads(entry)["message"] for entry in self.system.resp_command("LRANGE", "logs:queue", 0, -1)]
         self.assertEqual(queue, [str(i) for i in reversed(range(3000))])
 
 
@@ -154,21 +154,21 @@ class Levels(ServerCase):
         self.assertEqual(await self.caller.call("logger_log", ENTRY), BELOW)
         self.assertEqual(await self.caller.call("logger_log", ENTRY | {"level": "warn"}), QUEUED)
         self.assertEqual(await self.caller.call("logger_log", ENTRY | {"component": "d"}), QUEUED)
-        self.assertEqual(self.system.redis_command("HGET", "logger_config:levels", "c"), b"WARN")
+        self.assertEqual(self.system.resp_command("HGET", "logger_config:levels", "c"), b"WARN")
 
     async def test_in_any_case(self):
         for name in "logger_set_level", "godot_logger_set_level":
             for level in "warn", "Warn", "wARN", "WARN":
                 answer = await self.caller.call(name, {"component": level, "level": level})
                 self.assertEqual(answer, {"status": "ok", "component": level, "level": "WARN"})
-                self.assertEqual(self.system.redis_command("HGET", "logger_config:levels", level), b"WARN")
+                self.assertEqual(self.system.resp_command("HGET", "logger_config:levels", level), b"WARN")
                 self.assertEqual(await self.caller.call("logger_log", ENTRY | {"component": level, "level": "Info"}), BELOW)
-        self.system.redis_command("HSET", "logger_config:levels", "by hand", "Error")
+        self.system.resp_command("HSET", "logger_config:levels", "by hand", "Error")
         await self.caller.call("logger_set_level", {"component": "c", "level": "TRACE"})  # loads all levels
         self.assertEqual(await self.caller.call("logger_log", ENTRY | {"component": "by hand", "level": "warn"}), BELOW)
         for level in "info", "Info", "iNFO":
             self.assertEqual(await self.caller.call("godot_logger_log", ENTRY | {"level": level}), QUEUED)
-        kept = [json.loads(entry)["level"] for entry in self.system.redis_command("LRANGE", "logs:queue", 0, -1)]
+        kept = [json.loads(entry)["level"] for entry in self.system.resp_command("LRANGE", "logs:queue", 0, -1)]
         self.assertEqual(kept, ["INFO"] * 3)
 
     async def test_are_heard_of_and_outlive_the_server(self):
@@ -193,11 +193,11 @@ class Levels(ServerCase):
             removed = await self.caller.call("godot_remove_level", {"component": "c"})
             self.assertEqual(removed, {"status": "ok", "component": "c", "level": None})
             self.assertEqual(await self.caller.call("logger_log", ENTRY), QUEUED)
-        self.assertEqual(self.system.redis_int("HLEN", "logger_config:levels"), 0)
+        self.assertEqual(self.system.resp_int("HLEN", "logger_config:levels"), 0)
         await self.refused(-32602, "godot_remove_level", {"component": ""})
 
     async def test_of_at_most_10000_components(self):
-        self.system.redis_command("HSET", "logger_config:levels", *(word for n in range(9999) for word in (f"c{n}", "WARN")))
+        self.system.resp_command("HSET", "logger_config:levels", *(word for n in range(9999) for word in (f"c{n}", "WARN")))
         await self.caller.call("logger_set_level", {"component": "last", "level": "WARN"})
         words = await self.refused(-32000, "logger_set_level", {"component": "more", "level": "WARN"})
         self.assertEqual(words, "10000 components have a level already (godot_remove_level removes one)")
@@ -247,7 +247,7 @@ class Store(ServerCase):
         for tool in ("list", "replay", "discard"):
             self.assertIn('"limit"', await self.refused(-32602, f"godot_dead_{tool}", {"limits": 1}))
         self.assertEqual(self.system.fake_store.calls, [])
-        self.assertEqual(self.system.redis_command("HLEN", "logger_config:levels"), 0)
+        self.assertEqual(self.system.resp_command("HLEN", "logger_config:levels"), 0)
 
     async def test_meta_is_no_argument_of_a_direct_call(self):
         for tool, asked in (("logger_query", "dewey_query_logs"), ("godot_logger_clear", "dewey_clear_logs")):
@@ -304,7 +304,7 @@ class Readiness(ServerCase):
         return http_get(self.system.godot_port, path="/readyz").body.decode()
 
     async def test_a_redis_that_refuses_is_named_with_calls_and_without(self):
-        command, port = self.system.redis_command, self.system.godot_port
+        command, port = self.system.resp_command, self.system.godot_port
         for broken, healed, words, calls in (
             (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "READONLY", True),
             (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "OOM", False),
@@ -357,7 +357,7 @@ class Readiness(ServerCase):
             self.system.godot.signal(signal.SIGTERM)
             done = await asyncio.gather(*calls, return_exceptions=True)
         self.assertEqual(await asyncio.to_thread(self.system.godot.wait), 0)
-        self.assertEqual(self.system.redis_int("LLEN", "logs:queue"), sum(answer == QUEUED for answer in done))
+        self.assertEqual(self.system.resp_int("LLEN", "logs:queue"), sum(answer == QUEUED for answer in done))
         self.assertIn(QUEUED, done)
 
 

@@ -87,7 +87,7 @@ class Delivery(WorkerCase):
         letters = {letter["reason"].split(" at ")[0]: letter for letter in self.system.dead_letters()}
         self.assertEqual(set(letters), {"not valid JSON", "not a JSON object"})
         self.assertEqual(letters["not a JSON object"]["entry"], "[1]")
-        self.assertEqual(self.system.redis_int("HGET", "logs:state", "dead"), 3)
+        self.assertEqual(self.system.resp_int("HGET", "logs:state", "dead"), 3)
 
     async def test_secrets_of_other_producers(self):
         """They reach neither the store nor the dead letters, and are counted once, however often a batch is sent."""
@@ -117,7 +117,7 @@ class Delivery(WorkerCase):
         for words in json.dumps(sent), *letters.values():
             self.assertNotIn("hunter2", words)
             self.assertIn("[REDACTED]", words)
-        self.assertEqual(self.system.redis_int("HGET", "logs:state", "redacted"), 9)
+        self.assertEqual(self.system.resp_int("HGET", "logs:state", "redacted"), 9)
 
     async def test_rejected_entries_are_dead_letters(self):
         self.store.on_batch = lambda logs: self.store.store(logs, lambda entry: entry["message"] == "3" and "no threes")
@@ -338,7 +338,7 @@ class DeadLetters(WorkerCase):
         self.system.worker.start()
         self.system.push(*entries(count))
         await self.stored_all(count // 2)
-        self.assertEqual(self.system.redis_int("LLEN", "logs:dead"), count // 2)
+        self.assertEqual(self.system.resp_int("LLEN", "logs:dead"), count // 2)
 
     async def test_listed_the_oldest_first(self):
         await self.refused(500)
@@ -352,13 +352,13 @@ class DeadLetters(WorkerCase):
         self.assertRegex(few.stdout.splitlines()[2], r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} odd: {"id":')
         self.assertEqual((len(few.stdout.splitlines()), few.stderr), (3, "iccm: 247 more, newer than these\n"))
         self.assertEqual(await self.letters("3", self.system.godot_url), letters[:3])
-        self.assertEqual(self.system.redis_int("LLEN", "logs:dead"), 250, "a look changes nothing")
+        self.assertEqual(self.system.resp_int("LLEN", "logs:dead"), 250, "a look changes nothing")
 
     async def test_pages_fit_into_a_megabyte(self):
         self.system.worker.start()
         self.odd = lambda entry: "odd"
         self.system.push(*({"component": "c", "level": "INFO", "message": "x" * 200000} for _ in range(12)))
-        await self.system.until(lambda: self.system.redis_int("LLEN", "logs:dead") == 12, "they are refused")
+        await self.system.until(lambda: self.system.resp_int("LLEN", "logs:dead") == 12, "they are refused")
         async with Caller(self.system.godot_url) as caller:
             answer = await caller.request("tools/call", {"name": "godot_dead_list", "arguments": {}})
             text = answer["result"]["content"][0]["text"]
@@ -370,7 +370,7 @@ class DeadLetters(WorkerCase):
         """Large letters are listed one by one, and each call gets a response."""
         letter = json.dumps({"at": "2026-01-01T00:00:00.000000Z", "reason": "r", "entry": "\x01" * (1 << 18)})
         for _ in range(3):
-            self.system.redis_command("LPUSH", "logs:dead", letter)
+            self.system.resp_command("LPUSH", "logs:dead", letter)
         async with Caller(self.system.godot_url) as caller:
             calls = [caller.call("godot_dead_list", {"offset": 1}) for _ in range(12)]
             pages = await asyncio.gather(*calls, caller.call("godot_dead_replay", {}))
@@ -399,7 +399,7 @@ class DeadLetters(WorkerCase):
         self.assertEqual(len(self.system.dead_letters()), 2)
 
     async def test_what_is_no_letter(self):
-        self.system.redis_command("LPUSH", "logs:dead", "junk", b"\xff\xfe", "[1]", '{"entry":7}')
+        self.system.resp_command("LPUSH", "logs:dead", "junk", b"\xff\xfe", "[1]", '{"entry":7}')
         self.assertEqual([letter["id"] for letter in await self.letters()], [None] * 4)
         self.assertEqual((await self.run_iccm_dead("list")).stdout.count("\n"), 4)
         self.assertIn("0 given back to the queue, 4 stay", (await self.run_iccm_dead("replay")).stdout)
@@ -436,12 +436,12 @@ class Unavailable(WorkerCase):
     async def test_the_store_comes_late_and_goes_and_comes(self):
         self.system.worker.start()
         self.system.push(*entries(150))
-        await self.system.until(lambda: self.system.redis_int("ZCARD", "logs:inflight") > 0, "a batch is leased")
+        await self.system.until(lambda: self.system.resp_int("ZCARD", "logs:inflight") > 0, "a batch is leased")
         await self.store.open()
         await self.stored_all(150)
         await self.store.close()
         self.system.push(*entries(150, 150))
-        await self.system.until(lambda: self.system.redis_int("ZCARD", "logs:inflight") > 0, "a batch is leased")
+        await self.system.until(lambda: self.system.resp_int("ZCARD", "logs:inflight") > 0, "a batch is leased")
         await self.store.open()
         await self.stored_all(300)
 
@@ -476,7 +476,7 @@ class Unavailable(WorkerCase):
     async def test_a_lease_is_given_back_at_the_end(self):
         self.system.worker.start()
         self.system.push(*entries(10))
-        await self.system.until(lambda: self.system.redis_int("ZCARD", "logs:inflight") > 0, "a batch is leased")
+        await self.system.until(lambda: self.system.resp_int("ZCARD", "logs:inflight") > 0, "a batch is leased")
         await asyncio.to_thread(self.system.worker.stop)
         await self.store.open()
         other = self.system.add_instance("godot-worker", "other", GODOT_WORKER_NAME="worker-2").start()
@@ -510,8 +510,8 @@ class Unavailable(WorkerCase):
             other.kill()
             other.start()
         await self.system.until(lambda: len(self.store.stored) >= 1900, "most is stored")
-        for n in self.system.redis_command("ZRANGE", "logs:inflight", 0, -1):
-            self.system.redis_command("ZADD", "logs:inflight", "XX", 1, n)  # instead of waiting for the lease to end
+        for n in self.system.resp_command("ZRANGE", "logs:inflight", 0, -1):
+            self.system.resp_command("ZADD", "logs:inflight", "XX", 1, n)  # instead of waiting for the lease to end
         await self.stored_all(2000)
 
 
@@ -521,7 +521,7 @@ class Spool(WorkerCase):
     settings = {"MAX_QUEUE_SIZE": "500", "BATCH_SIZE": "20", "GODOT_SPOOL_MAX_BYTES": str(64 << 20)}
 
     def held(self):
-        return self.system.redis_int("LLEN", "logs:queue")
+        return self.system.resp_int("LLEN", "logs:queue")
 
     def files(self):
         return list((self.system.directory / "spool" / "worker-1").glob("*"))
@@ -535,7 +535,7 @@ class Spool(WorkerCase):
 
     def nothing_was_lost(self, count):
         self.assertEqual(sorted(int(message) for message in self.store.messages()), list(range(count)))
-        self.assertEqual((self.system.redis_int("GET", "logs:dropped"), self.system.dead_letters()), (0, []))
+        self.assertEqual((self.system.resp_int("GET", "logs:dropped"), self.system.dead_letters()), (0, []))
 
     async def test_more_than_the_queue_holds(self):
         self.system.worker.start()
@@ -572,14 +572,14 @@ class Spool(WorkerCase):
         for first in range(0, 3000, 50):
             self.system.push(*entries(50, first))
             await asyncio.sleep(0.005)
-        await self.system.until(lambda: self.system.redis_int("GET", "logs:dropped") > 0, "the bound is kept")
+        await self.system.until(lambda: self.system.resp_int("GET", "logs:dropped") > 0, "the bound is kept")
         self.assertLessEqual(sum(file.stat().st_size for file in self.files()), 40000)
         await self.store.open()
         await self.system.wait_drained()
         await self.system.until(lambda: self.files() == [], "nothing is left on disk")
         await self.system.wait_drained()
         own = sum(entry["component"] == "godot" for entry in self.store.stored.values())
-        self.assertEqual(len(self.store.stored) - own + self.system.redis_int("GET", "logs:dropped"), 3000)
+        self.assertEqual(len(self.store.stored) - own + self.system.resp_int("GET", "logs:dropped"), 3000)
         await asyncio.to_thread(small.stop)
 
     async def test_a_directory_that_cannot_be_used_is_said_at_once(self):
@@ -629,7 +629,7 @@ class Overflow(WorkerCase):
     settings = {"MAX_QUEUE_SIZE": "500"}
 
     def dropped(self):
-        return self.system.redis_int("GET", "logs:dropped")
+        return self.system.resp_int("GET", "logs:dropped")
 
     async def reported(self):
         """Waits until drop reports name all drops."""
