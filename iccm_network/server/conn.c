@@ -612,9 +612,9 @@ static void init(mcp__conn_t *conn, mcp__conns_t *all) {
   conn->all = all;
   conn->peer.log = all->log;
   conn->since_ms = conn->read_ms = uv_now(all->loop);
-  conn->gate = (mcp__buf_quota_t){has_room, conn};
+  conn->quota = (mcp__buf_quota_t){has_room, conn};
   conn->ws_config = (mcp__ws_config_t){.max_message = all->service->calls.max_message,
-                                       .gate = &conn->gate,
+                                       .quota = &conn->quota,
                                        .out = &conn->stream.out,
                                        .on_message = on_message,
                                        .on_end = on_ws_end,

@@ -84,7 +84,7 @@ struct mcp__conn {
   size_t charged_bytes; /* charged to the session's account, for the buffers */
   uint64_t starved_ms;  /* since when memory for its message is missing; 0: not missing */
   mcp_call_t *deferred; /* holds a message that waits for memory to be parsed; else NULL */
-  mcp__buf_quota_t gate;
+  mcp__buf_quota_t quota;
   /* Number of the window of window_messages. */
   uint64_t window;
   int window_messages; /* messages in that window; counted if max_messages is set */

@@ -27,7 +27,7 @@ typedef struct frame {
 void mcp__ws_init(mcp__ws_t *ws, const mcp__ws_config_t *config) {
   memset(ws, 0, sizeof *ws);
   ws->config = config;
-  mcp__buf_init(&ws->message, config->max_message + MCP__JSON_PADDING, config->gate);
+  mcp__buf_init(&ws->message, config->max_message + MCP__JSON_PADDING, config->quota);
 }
 
 void mcp__ws_deinit(mcp__ws_t *ws) {

@@ -40,7 +40,7 @@ typedef struct mcp__ws_config {
   bool binary;        /* accepts binary messages; otherwise they are closed with 1003 */
   size_t max_message; /* bytes */
   /* memory limit for a message: the connection pauses when it refuses; may be NULL */
-  const mcp__buf_quota_t *gate;
+  const mcp__buf_quota_t *quota;
   mcp__buf_t *out; /* frames are appended here; the owner sends them */
   /* A message is complete. The receiver may take its text by swapping the buffer, which has room for
    * MCP__JSON_PADDING more bytes. It may call mcp__ws_pause(). */

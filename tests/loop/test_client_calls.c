@@ -481,7 +481,7 @@ Test(client_calls, an_answer_that_cannot_be_read_fails_what_was_sent_at_once) {
     expect_unreadable(script_unreadable, "not valid JSON");
   }
   answer_format = "{\"jsonrpc\":\"2.0\",\"id\":2,\"id\":2,\"result\":{}}";
-  expect_unreadable(script_unreadable, "given twice");
+  expect_unreadable(script_unreadable, "duplicate member");
   expect_unreadable(script_deep, "nested deeper than 64 levels");
   cr_assert(fixture_logged("received an invalid message"));
   fixture_teardown();

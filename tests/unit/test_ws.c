@@ -579,11 +579,11 @@ Test(ws, memory_of_a_message) {
   for (size_t i = 0; i < 2; i++)
     for (size_t room = 100000; room < 3000000; room += 100000) {
       size_t left = room;
-      const mcp__buf_quota_t gate = {has_room, &left};
+      const mcp__buf_quota_t quota = {has_room, &left};
       bytes_t input = {0};
       put_script(&input, scripts[i], true);
       side_init(&side, false, 1000000);
-      side.config.gate = side.ws.message.quota = &gate;
+      side.config.quota = side.ws.message.quota = &quota;
       size_t at = 0;
       while (at < input.len && !side.ws.paused) {
         size_t most = input.len - at < 10000 ? input.len - at : 10000;
