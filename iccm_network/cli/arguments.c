@@ -4,9 +4,10 @@
  *     {"text":"hello"}
  *     -                    (the object is read from standard input)
  *
- * Words are read before anything is sent, when the tool's schema is not known yet: arguments_fit() reads them
- * again with it. Numbers beyond 64 bits keep their digits. Failures: not JSON, not an object, a word without
- * =, an empty key, a key twice, text that is not UTF-8, an input larger than INPUT_LIMIT.
+ * Words are read before anything is sent, when the tool's schema is not known yet: arguments_set_types()
+ * reads them again with it. Numbers beyond 64 bits keep their digits. Failures: not JSON, not an object, a
+ * word without
+ * =, an empty key, a key twice, text that is not UTF-8, an input larger than MAX_INPUT_BYTES.
  */
 #include <iccm_service.h>
 #include <stdbool.h>
@@ -15,10 +16,10 @@
 #include <string.h>
 #include "arguments.h"
 #include <iccm_network.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "schema_types.h"
 
-enum { INPUT_LIMIT = 200 * 1024 * 1024, CHUNK = 64 * 1024 };
+enum { MAX_INPUT_BYTES = 200 * 1024 * 1024, CHUNK = 64 * 1024 };
 
 static yyjson_mut_doc *parse_object(const char *text, size_t len, char *error) {
   yyjson_doc *doc = mcp_json_read(text, len);
@@ -28,7 +29,7 @@ static yyjson_mut_doc *parse_object(const char *text, size_t len, char *error) {
   else if (!yyjson_is_obj(yyjson_doc_get_root(doc)))
     snprintf(error, ARGUMENTS_ERROR_SIZE, "the arguments are JSON, but not an object {…}");
   else
-    object = checked(yyjson_doc_mut_copy(doc, NULL));
+    object = check_alloc(yyjson_doc_mut_copy(doc, NULL));
   yyjson_doc_free(doc);
   return object;
 }
@@ -39,14 +40,14 @@ static yyjson_mut_doc *parse_input(FILE *input, char *error) {
   do {
     if (len + CHUNK > size) {
       size = 2 * size + CHUNK;
-      text = checked(realloc(text, size));
+      text = check_alloc(realloc(text, size));
     }
     got = fread(text + len, 1, CHUNK, input);
     len += got;
-  } while (got > 0 && len <= INPUT_LIMIT);
+  } while (got > 0 && len <= MAX_INPUT_BYTES);
   yyjson_mut_doc *object = NULL;
-  if (len > INPUT_LIMIT)
-    snprintf(error, ARGUMENTS_ERROR_SIZE, "standard input holds more than %d MiB", INPUT_LIMIT >> 20);
+  if (len > MAX_INPUT_BYTES)
+    snprintf(error, ARGUMENTS_ERROR_SIZE, "standard input holds more than %d MiB", MAX_INPUT_BYTES >> 20);
   else if (ferror(input))
     snprintf(error, ARGUMENTS_ERROR_SIZE, "standard input cannot be read");
   else
@@ -58,18 +59,18 @@ static yyjson_mut_doc *parse_input(FILE *input, char *error) {
 /* ---- Words ---- */
 
 /* key=text, or key:=json. */
-typedef struct word {
+typedef struct arg {
   const char *key, *text;
   size_t key_len;
   bool json;
-} word_t;
+} arg_t;
 
-static bool split(const char *word, word_t *parts) {
-  const char *equals = strchr(word, '=');
-  size_t len = equals != NULL ? (size_t)(equals - word) : 0;
+static bool split(const char *arg, arg_t *parts) {
+  const char *equals = strchr(arg, '=');
+  size_t len = equals != NULL ? (size_t)(equals - arg) : 0;
   bool json = len > 1 && equals[-1] == ':';
   if (len > 0)
-    *parts = (word_t){word, equals + 1, len - json, json};
+    *parts = (arg_t){arg, equals + 1, len - json, json};
   return len > 0;
 }
 
@@ -79,23 +80,23 @@ static bool split(const char *word, word_t *parts) {
 static yyjson_mut_val *read_value(yyjson_mut_doc *object, const char *text, unsigned types) {
   yyjson_doc *json = mcp_json_read(text, strlen(text));
   unsigned type = json != NULL ? schema_type_of(yyjson_doc_get_root(json)) : 0;
-  bool fits =
-      types == TYPES_ALL || (types & TYPE_STRING) == 0 || (type != TYPE_STRING && (types & type) != 0);
+  bool fits = types == SCHEMA_TYPES_ALL || (types & SCHEMA_TYPE_STRING) == 0 ||
+              (type != SCHEMA_TYPE_STRING && (types & type) != 0);
   yyjson_mut_val *value = json != NULL && fits ? yyjson_val_mut_copy(object, yyjson_doc_get_root(json))
                                                : yyjson_mut_strcpy(object, text);
   yyjson_doc_free(json);
-  char *written = yyjson_mut_val_write(checked(value), 0, NULL);
+  char *written = yyjson_mut_val_write(check_alloc(value), 0, NULL);
   free(written);
   return written != NULL ? value : NULL;
 }
 
-static bool add_word(yyjson_mut_doc *object, const char *word, char *error) {
+static bool add_arg(yyjson_mut_doc *object, const char *arg, char *error) {
   char shown[MCP_SHOWN_SIZE];
   yyjson_mut_val *root = yyjson_mut_doc_get_root(object);
-  word_t parts;
-  if (!split(word, &parts)) {
+  arg_t parts;
+  if (!split(arg, &parts)) {
     snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\" is neither key=value nor a JSON object",
-             mcp_redact_setting(NULL, word, shown));
+             mcp_redact_setting(NULL, arg, shown));
     return false;
   }
   if (yyjson_mut_obj_getn(root, parts.key, parts.key_len) != NULL) {
@@ -105,17 +106,17 @@ static bool add_word(yyjson_mut_doc *object, const char *word, char *error) {
   }
   yyjson_doc *json = parts.json ? mcp_json_read(parts.text, strlen(parts.text)) : NULL;
   if (parts.json && json == NULL) {
-    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\": behind := %s", mcp_redact_setting(NULL, word, shown),
+    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\": behind := %s", mcp_redact_setting(NULL, arg, shown),
              mcp_last_error());
     return false;
   }
   yyjson_doc_free(json);
-  yyjson_mut_val *key = checked(yyjson_mut_strncpy(object, parts.key, parts.key_len));
-  yyjson_mut_val *value = read_value(object, parts.text, TYPES_ALL);
+  yyjson_mut_val *key = check_alloc(yyjson_mut_strncpy(object, parts.key, parts.key_len));
+  yyjson_mut_val *value = read_value(object, parts.text, SCHEMA_TYPES_ALL);
   char *written = value != NULL ? yyjson_mut_val_write(key, 0, NULL) : NULL;
   free(written);
   if (written == NULL) {
-    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\" is not UTF-8", word);
+    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\" is not UTF-8", arg);
     return false;
   }
   yyjson_mut_obj_add(root, key, value);
@@ -123,19 +124,18 @@ static bool add_word(yyjson_mut_doc *object, const char *word, char *error) {
 }
 
 /* Whether they are key=value each. */
-static bool are_words(int count, char *const *words) {
-  return count != 1 || (strcmp(words[0], "-") != 0 && words[0][strspn(words[0], " \t\r\n")] != '{');
+static bool are_key_values(int count, char *const *args) {
+  return count != 1 || (strcmp(args[0], "-") != 0 && args[0][strspn(args[0], " \t\r\n")] != '{');
 }
 
-yyjson_mut_doc *arguments_parse(int count, char *const *words, FILE *input,
-                                char error[ARGUMENTS_ERROR_SIZE]) {
-  if (!are_words(count, words))
-    return strcmp(words[0], "-") == 0 ? parse_input(input, error)
-                                      : parse_object(words[0], strlen(words[0]), error);
-  yyjson_mut_doc *object = checked(yyjson_mut_doc_new(NULL));
-  yyjson_mut_doc_set_root(object, checked(yyjson_mut_obj(object)));
+yyjson_mut_doc *arguments_parse(int count, char *const *args, FILE *input, char error[ARGUMENTS_ERROR_SIZE]) {
+  if (!are_key_values(count, args))
+    return strcmp(args[0], "-") == 0 ? parse_input(input, error)
+                                     : parse_object(args[0], strlen(args[0]), error);
+  yyjson_mut_doc *object = check_alloc(yyjson_mut_doc_new(NULL));
+  yyjson_mut_doc_set_root(object, check_alloc(yyjson_mut_obj(object)));
   for (int i = 0; i < count; i++) {
-    if (!add_word(object, words[i], error)) {
+    if (!add_arg(object, args[i], error)) {
       yyjson_mut_doc_free(object);
       return NULL;
     }
@@ -144,19 +144,19 @@ yyjson_mut_doc *arguments_parse(int count, char *const *words, FILE *input,
 }
 
 /* The schema of an argument; NULL: there is none. */
-static yyjson_val *property_of(yyjson_val *schema, const word_t *parts) {
+static yyjson_val *property_schema(yyjson_val *schema, const arg_t *parts) {
   yyjson_val *property = yyjson_obj_getn(yyjson_obj_get(schema, "properties"), parts->key, parts->key_len);
   return property != NULL ? property : yyjson_obj_get(schema, "additionalProperties");
 }
 
-void arguments_fit(yyjson_mut_doc *arguments, int count, char *const *words, yyjson_val *schema) {
+void arguments_set_types(yyjson_mut_doc *arguments, int count, char *const *args, yyjson_val *schema) {
   yyjson_mut_val *root = yyjson_mut_doc_get_root(arguments);
-  for (int i = 0; i < count && are_words(count, words); i++) {
-    word_t parts;
-    if (!split(words[i], &parts) || parts.json)
+  for (int i = 0; i < count && are_key_values(count, args); i++) {
+    arg_t parts;
+    if (!split(args[i], &parts) || parts.json)
       continue;
-    unsigned types = schema_types(schema, property_of(schema, &parts));
-    yyjson_mut_val *key = checked(yyjson_mut_strncpy(arguments, parts.key, parts.key_len));
+    unsigned types = schema_types(schema, property_schema(schema, &parts));
+    yyjson_mut_val *key = check_alloc(yyjson_mut_strncpy(arguments, parts.key, parts.key_len));
     yyjson_mut_obj_replace(root, key, read_value(arguments, parts.text, types));
   }
 }

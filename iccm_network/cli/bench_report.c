@@ -8,7 +8,7 @@
 #include "exit_codes.h"
 #include "histogram.h"
 #include "print.h"
-#include "report.h"
+#include "error_report.h"
 
 static double seconds_of(struct timeval time) {
   return (double)time.tv_sec + (double)time.tv_usec / 1e6;
@@ -48,17 +48,17 @@ void bench_result_usage(bench_result_t *result, const bench_usage_t *before, con
 }
 
 void bench_result_error(bench_result_t *result, int code, const char *message) {
-  for (int i = 0; i < result->codes; i++) {
+  for (int i = 0; i < result->code_count; i++) {
     if (result->errors[i].code == code) {
       result->errors[i].count++;
       return;
     }
   }
-  if (result->codes == BENCH_CODES) {
+  if (result->code_count == BENCH_CODES) {
     result->other_errors++;
     return;
   }
-  bench_error_t *error = &result->errors[result->codes++];
+  bench_error_t *error = &result->errors[result->code_count++];
   error->code = code;
   error->count = 1;
   snprintf(error->message, sizeof error->message, "%s", message);
@@ -66,7 +66,7 @@ void bench_result_error(bench_result_t *result, int code, const char *message) {
 
 static uint64_t error_count(const bench_result_t *result) {
   uint64_t count = result->other_errors;
-  for (int i = 0; i < result->codes; i++)
+  for (int i = 0; i < result->code_count; i++)
     count += result->errors[i].count;
   return count;
 }
@@ -81,7 +81,7 @@ static double per_server_second(const bench_result_t *result) {
   return cpu > 0 ? (double)result->latency_ns.total / cpu : 0;
 }
 
-static void print_json_figures(const bench_result_t *result, const options_t *options, FILE *file) {
+static void print_json_results(const bench_result_t *result, const options_t *options, FILE *file) {
   fprintf(file,
           "{\"connections\":%d,\"in_flight\":%d,\"seconds\":%.3f,\"calls\":%llu,\"calls_per_second\":%.1f",
           options->connections, options->in_flight, result->used.now,
@@ -89,7 +89,7 @@ static void print_json_figures(const bench_result_t *result, const options_t *op
   fprintf(file, ",\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f", quantile_us(result, 0.5),
           quantile_us(result, 0.99), quantile_us(result, 1));
   fprintf(file, ",\"errors\":%llu,\"errors_by_code\":{", (unsigned long long)error_count(result));
-  for (int i = 0; i < result->codes; i++)
+  for (int i = 0; i < result->code_count; i++)
     fprintf(file, "%s\"%d\":%llu", i > 0 ? "," : "", result->errors[i].code,
             (unsigned long long)result->errors[i].count);
   fprintf(file, "},\"client_cpu_seconds\":%.3f", result->used.own_cpu);
@@ -99,7 +99,7 @@ static void print_json_figures(const bench_result_t *result, const options_t *op
   fputs("}\n", file);
 }
 
-static void print_figures(const bench_result_t *result, const options_t *options, const print_t *out) {
+static void print_results(const bench_result_t *result, const options_t *options, const print_t *out) {
   FILE *file = out->file;
   fprintf(file, "%d connections, %d calls in flight on each, %.1f s\n", options->connections,
           options->in_flight, result->used.now);
@@ -108,7 +108,7 @@ static void print_figures(const bench_result_t *result, const options_t *options
   fprintf(file, "p99      %.1f µs\n", quantile_us(result, 0.99));
   fprintf(file, "max      %.1f µs\n", quantile_us(result, 1));
   fprintf(file, "errors   %llu\n", (unsigned long long)error_count(result));
-  for (int i = 0; i < result->codes; i++) {
+  for (int i = 0; i < result->code_count; i++) {
     const bench_error_t *error = &result->errors[i];
     fprintf(file, "  %llu of code %d: ", (unsigned long long)error->count, error->code);
     print_line(out, error->message, strlen(error->message), 0);
@@ -123,10 +123,10 @@ static void print_figures(const bench_result_t *result, const options_t *options
 
 int bench_result_print(const bench_result_t *result, const options_t *options, const print_t *out) {
   if (options->json)
-    print_json_figures(result, options, out->file);
+    print_json_results(result, options, out->file);
   else
-    print_figures(result, options, out);
-  if (result->codes == 0)
+    print_results(result, options, out);
+  if (result->code_count == 0)
     return ICCM_OK;
   mcp_result_t first = {.status = result->errors[0].code};
   return report_exit_code(&first, MCP_STAGE_OPEN);

@@ -24,7 +24,7 @@ typedef struct bench_usage {
 typedef struct bench_result {
   histogram_t latency_ns; /* of the calls that were answered without error */
   bench_error_t errors[BENCH_CODES];
-  int codes;             /* errors in use */
+  int code_count;        /* errors in use */
   uint64_t other_errors; /* with codes that found no room there */
   bench_usage_t used;    /* during the measurement */
 } bench_result_t;

@@ -14,18 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/utf8.h"
-#include "checked.h"
+#include "check_alloc.h"
 #include "commands.h"
 #include "exit_codes.h"
-#include "report.h"
+#include "error_report.h"
 #include "sync_client.h"
 
 /* ---- the end --------------------------------------------------------------------------------------- */
 
 static void part_closed(bridge_t *bridge) {
-  if (--bridge->open > 0)
+  if (--bridge->open_parts > 0)
     return;
-  for (int i = 0; i < SIGNALS; i++)
+  for (int i = 0; i < BRIDGE_SIGNALS; i++)
     uv_close((uv_handle_t *)&bridge->signals[i], NULL);
   uv_close((uv_handle_t *)&bridge->timer, NULL);
   uv_close((uv_handle_t *)&bridge->prepare, NULL);
@@ -41,40 +41,41 @@ static void on_stdio_closed(void *arg) {
 }
 
 /* Closes the connection; what is written stays to be taken for a while. */
-static void begin_end(bridge_t *bridge) {
+static void start_closing(bridge_t *bridge) {
   bridge->closing = true;
   stdio_transport_read(&bridge->stdio, false);
   bridge->timer.data = &bridge->code;
-  uv_timer_start(&bridge->timer, sync_client_on_overdue, END_MS, 0);
+  uv_timer_start(&bridge->timer, sync_client_on_close_timeout, BRIDGE_CLOSE_MS, 0);
   mcp_client_close(bridge->client, on_client_closed, bridge);
 }
 
 /* Nothing is asked any more; what was is answered here. */
-static void end_with(bridge_t *bridge, int code, const char *problem) {
+static void shut_down(bridge_t *bridge, int code, const char *problem) {
   if (bridge->closing)
     return;
   bridge->code = code;
   bridge->input_ended = true;
-  while (bridge->asked.first != NULL)
-    bridge_fail(bridge, bridge->asked.first, &bridge_ended, "%s", problem);
+  while (bridge->host_requests.first != NULL)
+    bridge_fail_request(bridge, bridge->host_requests.first, &bridge_cause_ended, "%s", problem);
 }
 
 /* A host that has gone is no error. */
-static void end_without_output(bridge_t *bridge) {
-  int status = bridge->stdio.broken;
+static void shut_down_without_output(bridge_t *bridge) {
+  int status = bridge->stdio.write_error;
   if (status != UV_EPIPE)
-    bridge_say("standard output cannot be written: %s", uv_strerror(status));
-  end_with(bridge, status == UV_EPIPE ? ICCM_OK : ICCM_USAGE, "");
+    bridge_log("standard output cannot be written: %s", uv_strerror(status));
+  shut_down(bridge, status == UV_EPIPE ? ICCM_OK : ICCM_USAGE, "");
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
-  end_with(handle->data, number == SIGINT ? ICCM_INTERRUPTED : ICCM_OK, "the bridge ends");
+  shut_down(handle->data, number == SIGINT ? ICCM_INTERRUPTED : ICCM_OK, "the bridge ends");
 }
 
 static void on_timer(uv_timer_t *timer) {
   bridge_t *bridge = timer->data;
-  while (bridge->asked.first != NULL && bridge->asked.first->deadline_ms <= uv_now(&bridge->loop))
-    bridge_expire(bridge, bridge->asked.first);
+  while (bridge->host_requests.first != NULL &&
+         bridge->host_requests.first->deadline_ms <= uv_now(&bridge->loop))
+    bridge_time_out_request(bridge, bridge->host_requests.first);
 }
 
 /* Runs before the loop waits, so after everything that can have changed something. */
@@ -85,17 +86,17 @@ static void on_prepare(uv_prepare_t *prepare) {
       stdio_transport_close(&bridge->stdio);
     return;
   }
-  if (bridge->stdio.broken != 0)
-    end_without_output(bridge);
+  if (bridge->stdio.write_error != 0)
+    shut_down_without_output(bridge);
   size_t backlog = stdio_transport_backlog(&bridge->stdio);
-  mcp__client_set_reading(bridge->client, backlog < MAX_BACKLOG);
-  stdio_transport_read(&bridge->stdio, backlog < MAX_ANSWERS && !bridge->input_ended &&
-                                           mcp__client_backlog(bridge->client) < MAX_BACKLOG);
-  if (bridge->input_ended && bridge->asked.count == 0) {
-    begin_end(bridge);
+  mcp__client_set_reading(bridge->client, backlog < BRIDGE_MAX_BACKLOG);
+  stdio_transport_read(&bridge->stdio, backlog < BRIDGE_MAX_RESPONSE_BYTES && !bridge->input_ended &&
+                                           mcp__client_backlog(bridge->client) < BRIDGE_MAX_BACKLOG);
+  if (bridge->input_ended && bridge->host_requests.count == 0) {
+    start_closing(bridge);
     return;
   }
-  const bridge_pending_t *first = bridge->asked.first;
+  const bridge_pending_t *first = bridge->host_requests.first;
   uint64_t now_ms = uv_now(&bridge->loop);
   if (first == NULL)
     uv_timer_stop(&bridge->timer);
@@ -108,15 +109,15 @@ static void on_prepare(uv_prepare_t *prepare) {
 
 static void on_log(int level, const char *part, const char *text, void *arg) {
   (void)arg;
-  bridge_say("%s %s: %s", mcp_log_level_name(level), part, text);
+  bridge_log("%s %s: %s", mcp_log_level_name(level), part, text);
 }
 
-static const stdio_transport_events_t stdio_transport_events = {bridge_on_line, bridge_on_long,
-                                                                bridge_on_input_end, on_stdio_closed};
+static const stdio_transport_events_t stdio_transport_events = {
+    bridge_on_host_line, bridge_on_host_line_too_long, bridge_on_host_eof, on_stdio_closed};
 
 static void begin(bridge_t *bridge) {
-  static const int numbers[SIGNALS] = {SIGINT, SIGTERM};
-  for (int i = 0; i < SIGNALS; i++) {
+  static const int numbers[BRIDGE_SIGNALS] = {SIGINT, SIGTERM};
+  for (int i = 0; i < BRIDGE_SIGNALS; i++) {
     uv_signal_init(&bridge->loop, &bridge->signals[i]);
     bridge->signals[i].data = bridge;
     uv_signal_start(&bridge->signals[i], on_signal, numbers[i]);
@@ -125,10 +126,10 @@ static void begin(bridge_t *bridge) {
   uv_prepare_init(&bridge->loop, &bridge->prepare);
   bridge->timer.data = bridge->prepare.data = bridge;
   uv_prepare_start(&bridge->prepare, on_prepare);
-  mcp_client_on_state(bridge->client, bridge_on_state, bridge);
-  mcp__buf_init(&bridge->scratch, MAX_MESSAGE + MCP__JSON_PADDING, NULL);
-  mcp__arena_init(&bridge->arena, 8 * (size_t)MAX_MESSAGE);
-  bridge->open = 2;
+  mcp_client_on_state(bridge->client, bridge_on_connection_state, bridge);
+  mcp__buf_init(&bridge->parse_buf, BRIDGE_MAX_MESSAGE + MCP__JSON_PADDING, NULL);
+  mcp__arena_init(&bridge->arena, 8 * (size_t)BRIDGE_MAX_MESSAGE);
+  bridge->open_parts = 2;
 }
 
 static bool set_trace(bridge_t *bridge) {
@@ -138,53 +139,55 @@ static bool set_trace(bridge_t *bridge) {
     return true;
   if (strcmp(trace, "new") == 0) {
     mcp_uuid_new(bridge->trace);
-    bridge_say("trace %s", bridge->trace);
+    bridge_log("trace %s", bridge->trace);
     return true;
   }
   snprintf(bridge->trace, sizeof bridge->trace, "%s", trace);
-  return len > 0 && len <= MAX_TRACE && mcp__utf8_valid(trace, len);
+  return len > 0 && len <= BRIDGE_MAX_TRACE && mcp__utf8_valid(trace, len);
 }
 
 static void end(bridge_t *bridge) {
   mcp_client_free(bridge->client);
   uv_loop_close(&bridge->loop);
-  bridge_pending_clear(&bridge->asked);
-  bridge_pending_clear(&bridge->asks);
-  mcp__buf_deinit(&bridge->scratch);
+  bridge_pending_clear(&bridge->host_requests);
+  bridge_pending_clear(&bridge->server_requests);
+  mcp__buf_deinit(&bridge->parse_buf);
   mcp__arena_deinit(&bridge->arena);
-  free(bridge->hello);
-  free(bridge->next_hello);
+  free(bridge->initialize_params);
+  free(bridge->next_initialize_params);
   free(bridge);
 }
 
 int bridge_run(const options_t *options, const print_t *out) {
-  bridge_t *bridge = checked(calloc(1, sizeof *bridge));
-  mcp__forward_t forward = {bridge_on_hello, bridge_on_text, bridge};
+  bridge_t *bridge = check_alloc(calloc(1, sizeof *bridge));
+  mcp__forward_t forward = {bridge_on_initialize_response, bridge_on_server_message, bridge};
   bridge->options = options;
   mcp_set_log_handler(on_log, options->verbose ? MCP_LOG_TRACE : MCP_LOG_ERROR + 1, NULL);
   if (!set_trace(bridge)) {
     free(bridge);
-    return report_usage(options, out, "--trace takes 1 to 128 bytes of UTF-8");
+    return report_usage_error(options, out, "--trace takes 1 to 128 bytes of UTF-8");
   }
   int status = uv_loop_init(&bridge->loop);
   if (status != 0) { /* UNTESTED: needs a process without descriptors */
     free(bridge);
-    return report_usage(options, out, "no event loop: %s", uv_strerror(status));
+    return report_usage_error(options, out, "no event loop: %s", uv_strerror(status));
   }
   mcp_redact_setting(NULL, options->url, bridge->url);
   bridge->client = mcp_client_new(&bridge->loop, options->url);
   if (bridge->client == NULL) {
     end(bridge);
-    return report_usage(options, out, "%s", mcp_last_error());
+    return report_usage_error(options, out, "%s", mcp_last_error());
   }
   mcp_client_set_tls_verify(bridge->client, !options->insecure);
   mcp__client_set_forward(bridge->client, &forward);
   begin(bridge);
-  status = stdio_transport_open(&bridge->stdio, &bridge->loop, MAX_MESSAGE, &stdio_transport_events, bridge);
+  status = stdio_transport_open(&bridge->stdio, &bridge->loop, BRIDGE_MAX_MESSAGE, &stdio_transport_events,
+                                bridge);
   if (status != 0)
-    end_with(bridge,
-             report_usage(options, out, "standard input or output cannot be used: %s", uv_strerror(status)),
-             "");
+    shut_down(
+        bridge,
+        report_usage_error(options, out, "standard input or output cannot be used: %s", uv_strerror(status)),
+        "");
   uv_run(&bridge->loop, UV_RUN_DEFAULT);
   int code = bridge->code;
   end(bridge);

@@ -1,7 +1,7 @@
 /* bridge_errors.c: what the bridge says itself: lines for people on standard error, and answers to the host
  * in the server's stead, each with a cause for programs and what to do for people. */
 #include "bridge.h"
-#include "checked.h"
+#include "check_alloc.h"
 #include "print.h"
 
 #include <poll.h>
@@ -10,60 +10,60 @@
 #include <string.h>
 #include <unistd.h>
 
-const bridge_cause_t bridge_away = {
+const bridge_cause_t bridge_cause_away = {
     "away", "is the server running, and is this its address? `iccm doctor URL` finds out"};
-const bridge_cause_t bridge_refused = {
+const bridge_cause_t bridge_cause_refused = {
     "refused", "401: ICCM_AUTH_TOKEN or --token of iccm bridge has to be the server's; 403: "
                "without a token the server admits private networks alone"};
-const bridge_cause_t bridge_lost = {
+const bridge_cause_t bridge_cause_lost = {
     "lost", "it may have been served; the bridge connects again by itself: ask again where "
             "that does no harm"};
-const bridge_cause_t bridge_late = {"timeout",
-                                    "it may have been served; --timeout SECONDS of iccm bridge allows more"};
-const bridge_cause_t bridge_full = {"full",
-                                    "1,024 requests, or 16 MiB of them, wait already: ask again later"};
-const bridge_cause_t bridge_ended = {"ended", "the bridge was told to end; start it again"};
+const bridge_cause_t bridge_cause_timeout = {
+    "timeout", "it may have been served; --timeout SECONDS of iccm bridge allows more"};
+const bridge_cause_t bridge_cause_full = {"full",
+                                          "1,024 requests, or 16 MiB of them, wait already: ask again later"};
+const bridge_cause_t bridge_cause_ended = {"ended", "the bridge was told to end; start it again"};
 
-void bridge_say(const char *format, ...) {
+void bridge_log(const char *format, ...) {
   char *text = NULL;
   size_t len;
-  char words[LOG_SIZE];
+  char words[BRIDGE_LOG_SIZE];
   struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
   va_list args;
   va_start(args, format);
   vsnprintf(words, sizeof words, format, args);
   va_end(args);
-  print_t line = {.file = checked(open_memstream(&text, &len))};
+  print_t line = {.file = check_alloc(open_memstream(&text, &len))};
   fputs("iccm: ", line.file);
-  print_line(&line, words, strlen(words), LOG_SIZE);
+  print_line(&line, words, strlen(words), BRIDGE_LOG_SIZE);
   fputc('\n', line.file);
   fclose(line.file);
   if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0)
-    (void)!write(STDERR_FILENO, checked(text), len);
+    (void)!write(STDERR_FILENO, check_alloc(text), len);
   free(text);
 }
 
-mcp__buf_t bridge_buf(void) {
+mcp__buf_t bridge_new_buf(void) {
   mcp__buf_t buf;
   mcp__buf_init(&buf, SIZE_MAX / 4, NULL);
   return buf;
 }
 
-void bridge_tell(bridge_t *bridge, mcp__buf_t *text, int status) {
-  checked(status == 0 ? text->data : NULL);
+void bridge_write(bridge_t *bridge, mcp__buf_t *text, int status) {
+  check_alloc(status == 0 ? text->data : NULL);
   stdio_transport_write_line(&bridge->stdio, text->data, text->len);
   mcp__buf_deinit(text);
 }
 
-void bridge_tell_error(bridge_t *bridge, const char *id, size_t id_len, int code, const char *problem) {
-  mcp__buf_t text = bridge_buf();
+void bridge_respond_error(bridge_t *bridge, const char *id, size_t id_len, int code, const char *problem) {
+  mcp__buf_t text = bridge_new_buf();
   int status = mcp__jsonrpc_error(&text, id, id_len, code, problem, NULL, 0);
-  bridge_tell(bridge, &text, status);
+  bridge_write(bridge, &text, status);
 }
 
-void bridge_tell_cause(bridge_t *bridge, const char *id, size_t id_len, const bridge_cause_t *cause,
-                       const char *problem) {
-  mcp__buf_t data = bridge_buf(), text = bridge_buf();
+void bridge_respond_cause(bridge_t *bridge, const char *id, size_t id_len, const bridge_cause_t *cause,
+                          const char *problem) {
+  mcp__buf_t data = bridge_new_buf(), text = bridge_new_buf();
   const char *url = bridge->url; /* ASCII, as all that is read as an address */
   int status = mcp__buf_printf(&data, "{\"cause\":\"%s\",\"to_do\":", cause->name);
   status = mcp__buf_first_error(status, mcp__buf_json_string(&data, cause->to_do, strlen(cause->to_do)));
@@ -73,17 +73,17 @@ void bridge_tell_cause(bridge_t *bridge, const char *id, size_t id_len, const br
   status = mcp__buf_first_error(
       status, mcp__jsonrpc_error(&text, id, id_len, MCP_TOOL_ERROR, problem, data.data, data.len));
   mcp__buf_deinit(&data);
-  bridge_tell(bridge, &text, status);
+  bridge_write(bridge, &text, status);
 }
 
-void bridge_fail(bridge_t *bridge, bridge_pending_t *pending, const bridge_cause_t *cause, const char *format,
-                 ...) {
-  char problem[2 * PROBLEM_SIZE];
+void bridge_fail_request(bridge_t *bridge, bridge_pending_t *pending, const bridge_cause_t *cause,
+                         const char *format, ...) {
+  char problem[2 * BRIDGE_ERROR_SIZE];
   va_list args;
   va_start(args, format);
   vsnprintf(problem, sizeof problem, format, args);
   va_end(args);
   if (pending->id_len > 0)
-    bridge_tell_cause(bridge, pending->id, pending->id_len, cause, problem);
-  bridge_pending_remove(&bridge->asked, pending);
+    bridge_respond_cause(bridge, pending->id, pending->id_len, cause, problem);
+  bridge_pending_remove(&bridge->host_requests, pending);
 }

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include "mcp/ids.h"
-#include "checked.h"
+#include "check_alloc.h"
 
 bridge_pending_t *bridge_pending_add(bridge_pending_list_t *list, const char *id, size_t id_len,
                                      uint64_t deadline_ms) {
-  bridge_pending_t *pending = checked(calloc(1, sizeof *pending + id_len));
+  bridge_pending_t *pending = check_alloc(calloc(1, sizeof *pending + id_len));
   pending->deadline_ms = deadline_ms;
   pending->id_len = id_len;
   pending->id_hash = mcp__id_hash(id, id_len);
@@ -22,7 +22,7 @@ bridge_pending_t *bridge_pending_add(bridge_pending_list_t *list, const char *id
 
 void bridge_pending_keep_text(bridge_pending_list_t *list, bridge_pending_t *pending, const char *text,
                               size_t len) {
-  pending->text = checked(malloc(len + 1)); /* + 1: not NULL for an empty one */
+  pending->text = check_alloc(malloc(len + 1)); /* + 1: not NULL for an empty one */
   memcpy(pending->text, text, len);
   pending->text_len = len;
   list->bytes += len;

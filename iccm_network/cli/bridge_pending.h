@@ -12,8 +12,8 @@ typedef struct bridge_pending {
   uint64_t deadline_ms;
   char *text; /* the message, owned, while it is not sent; else NULL */
   size_t text_len;
-  bool is_hello; /* waits for the answer to the connection's own initialize */
-  size_t id_len; /* 0: a notification, which waits to be sent */
+  bool uses_client_initialize; /* waits for the answer to the connection's own initialize */
+  size_t id_len;               /* 0: a notification, which waits to be sent */
   uint32_t id_hash;
   char id[]; /* the id's JSON */
 } bridge_pending_t;

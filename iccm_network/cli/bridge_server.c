@@ -4,59 +4,59 @@
  * with the connection go the requests that were sent over it, in both directions; what nobody answers fails
  * in time. */
 #include "bridge.h"
-#include "checked.h"
+#include "check_alloc.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- from the server ------------------------------------------------------------------------------- */
 
-static bool any_is_sent(const bridge_pending_list_t *asked) {
-  for (const bridge_pending_t *each = asked->first; each != NULL; each = each->next)
+static bool any_is_sent(const bridge_pending_list_t *requests) {
+  for (const bridge_pending_t *each = requests->first; each != NULL; each = each->next)
     if (bridge_is_sent(each))
       return true;
   return false;
 }
 
 /* Whose answer it was is unknown, and its caller waits for it: all that were sent fail. */
-static void on_unreadable(bridge_t *bridge, const char *problem) {
-  bridge_say("the server sent what is no message: %s", problem);
-  if (any_is_sent(&bridge->asked))
+static void on_unreadable_response(bridge_t *bridge, const char *problem) {
+  bridge_log("the server sent what is no message: %s", problem);
+  if (any_is_sent(&bridge->host_requests))
     mcp__client_drop(bridge->client, MCP_EPROTOCOL, "the server sent an answer that cannot be read");
 }
 
-static void on_answer(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
-  bridge_pending_t *pending = bridge_pending_find(&bridge->asked, message->id, message->id_len);
+static void on_response(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
+  bridge_pending_t *pending = bridge_pending_find(&bridge->host_requests, message->id, message->id_len);
   if (message->result == NULL && message->error == NULL) {
-    on_unreadable(bridge, "an answer with neither a result nor an error");
+    on_unreadable_response(bridge, "an answer with neither a result nor an error");
   } else if (message->id_value == NULL &&
              !mcp__jsonrpc_may_answer_notification(message->has_id, message->error)) {
-    on_unreadable(bridge, "an answer without an id");
+    on_unreadable_response(bridge, "an answer without an id");
   } else if (pending == NULL || !bridge_is_sent(pending)) {
     mcp_log(MCP_LOG_DEBUG, "bridge", "an answer that nobody waits for: %.*s", (int)(len < 200 ? len : 200),
             text);
   } else {
-    bridge_pending_remove(&bridge->asked, pending);
+    bridge_pending_remove(&bridge->host_requests, pending);
     stdio_transport_write_line(&bridge->stdio, text, len);
   }
 }
 
-static void refuse(bridge_t *bridge, const mcp__message_t *message, const char *problem) {
-  mcp__buf_t text = bridge_buf();
+static void reject_request(bridge_t *bridge, const mcp__message_t *message, const char *problem) {
+  mcp__buf_t text = bridge_new_buf();
   if (mcp__jsonrpc_error(&text, message->id, message->id_len, MCP_INVALID_REQUEST, problem, NULL, 0) == 0)
     mcp__client_send(bridge->client, text.data, text.len);
   mcp__buf_deinit(&text);
-  if (mcp__client_backlog(bridge->client) > MAX_ANSWERS)
+  if (mcp__client_backlog(bridge->client) > BRIDGE_MAX_RESPONSE_BYTES)
     mcp__client_drop(bridge->client, MCP_EPROTOCOL, "the server asks, and does not take the answers");
 }
 
 static void on_server_request(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
-  if (bridge->asks.count >= MAX_WAITING || message->id_len > MAX_ID) {
-    refuse(bridge, message, "too many requests wait for the host's answer");
-  } else if (bridge_pending_find(&bridge->asks, message->id, message->id_len) != NULL) {
-    refuse(bridge, message, "a request with this id waits for its answer");
+  if (bridge->server_requests.count >= BRIDGE_MAX_PENDING || message->id_len > BRIDGE_MAX_ID) {
+    reject_request(bridge, message, "too many requests wait for the host's answer");
+  } else if (bridge_pending_find(&bridge->server_requests, message->id, message->id_len) != NULL) {
+    reject_request(bridge, message, "a request with this id waits for its answer");
   } else {
-    bridge_pending_add(&bridge->asks, message->id, message->id_len, UINT64_MAX);
+    bridge_pending_add(&bridge->server_requests, message->id, message->id_len, UINT64_MAX);
     stdio_transport_write_line(&bridge->stdio, text, len);
   }
 }
@@ -65,21 +65,21 @@ static void on_invalid(bridge_t *bridge, const mcp__message_t *message) {
   if (bridge->arena.failed)
     mcp__client_drop(bridge->client, MCP_ETOOBIG, "no memory to read what the server sent");
   else if (message->has_method)
-    bridge_say("the server sent what is no message: %s", message->problem);
+    bridge_log("the server sent what is no message: %s", message->problem);
   else
-    on_unreadable(bridge, message->problem);
+    on_unreadable_response(bridge, message->problem);
 }
 
-void bridge_on_text(const char *text, size_t len, void *arg) {
+void bridge_on_server_message(const char *text, size_t len, void *arg) {
   bridge_t *bridge = arg;
   mcp__message_t message;
   size_t start = mcp_bom_length(text, len);
   text += start;
   len -= start;
-  bridge_take_apart(bridge, text, len, &message);
+  bridge_parse(bridge, text, len, &message);
   switch (message.kind) {
   case MCP__RESPONSE:
-    on_answer(bridge, &message, text, len);
+    on_response(bridge, &message, text, len);
     break;
   case MCP__REQUEST:
     on_server_request(bridge, &message, text, len);
@@ -94,21 +94,21 @@ void bridge_on_text(const char *text, size_t len, void *arg) {
 }
 
 /* The host's initialize has been waiting for this; at later connections it is nobody's. */
-void bridge_on_hello(const mcp__message_t *answer, void *arg) {
+void bridge_on_initialize_response(const mcp__message_t *answer, void *arg) {
   bridge_t *bridge = arg;
   bool is_error = answer->error != NULL;
-  char *value = checked(yyjson_val_write(is_error ? answer->error : answer->result, 0, NULL));
-  for (bridge_pending_t *each = bridge->asked.first, *next; each != NULL; each = next) {
+  char *value = check_alloc(yyjson_val_write(is_error ? answer->error : answer->result, 0, NULL));
+  for (bridge_pending_t *each = bridge->host_requests.first, *next; each != NULL; each = next) {
     next = each->next;
-    if (!each->is_hello)
+    if (!each->uses_client_initialize)
       continue;
-    mcp__buf_t text = bridge_buf();
+    mcp__buf_t text = bridge_new_buf();
     int status = mcp__buf_printf(&text, "{\"jsonrpc\":\"2.0\",\"id\":%.*s,\"%s\":", (int)each->id_len,
                                  each->id, is_error ? "error" : "result");
     status = mcp__buf_first_error(status, mcp__buf_puts(&text, value));
     status = mcp__buf_first_error(status, mcp__buf_puts(&text, "}"));
-    bridge_tell(bridge, &text, status);
-    bridge_pending_remove(&bridge->asked, each);
+    bridge_write(bridge, &text, status);
+    bridge_pending_remove(&bridge->host_requests, each);
   }
   free(value);
 }
@@ -117,7 +117,7 @@ void bridge_on_hello(const mcp__message_t *answer, void *arg) {
 
 /* That nobody waits any more for what has been asked. */
 static int write_cancelled(mcp__buf_t *text, const bridge_pending_t *pending, const char *reason) {
-  mcp__buf_t params = bridge_buf();
+  mcp__buf_t params = bridge_new_buf();
   int status = mcp__buf_printf(&params, "{\"requestId\":%.*s,\"reason\":\"%s\"}", (int)pending->id_len,
                                pending->id, reason);
   status = mcp__buf_first_error(
@@ -127,58 +127,59 @@ static int write_cancelled(mcp__buf_t *text, const bridge_pending_t *pending, co
 }
 
 /* What the server has asked and will not hear the answer of: the host need not find one. */
-static void take_back_asks(bridge_t *bridge) {
-  for (bridge_pending_t *each = bridge->asks.first; each != NULL; each = each->next) {
-    mcp__buf_t text = bridge_buf();
+static void cancel_server_requests(bridge_t *bridge) {
+  for (bridge_pending_t *each = bridge->server_requests.first; each != NULL; each = each->next) {
+    mcp__buf_t text = bridge_new_buf();
     int status = write_cancelled(&text, each, "the connection was lost");
-    bridge_tell(bridge, &text, status);
+    bridge_write(bridge, &text, status);
   }
-  bridge_pending_clear(&bridge->asks);
+  bridge_pending_clear(&bridge->server_requests);
 }
 
-void bridge_on_state(mcp_client_t *client, int status, const char *reason, void *arg) {
+void bridge_on_connection_state(mcp_client_t *client, int status, const char *reason, void *arg) {
   bridge_t *bridge = arg;
   (void)client;
   bridge->connected = status == 0;
   if (status == 0) {
-    bridge_say("connected to %s", bridge->url);
-    *bridge->problem = '\0';
-    bridge_take_next_hello(bridge);
+    bridge_log("connected to %s", bridge->url);
+    *bridge->connect_error = '\0';
+    bridge_use_next_initialize(bridge);
     bridge_send_pending(bridge);
     return;
   }
-  if (strcmp(bridge->problem, reason) != 0)
-    bridge_say("no connection: %s; trying again", reason);
-  snprintf(bridge->problem, sizeof bridge->problem, "%s", reason);
-  for (bridge_pending_t *each = bridge->asked.first, *next; each != NULL; each = next) {
+  if (strcmp(bridge->connect_error, reason) != 0)
+    bridge_log("no connection: %s; trying again", reason);
+  snprintf(bridge->connect_error, sizeof bridge->connect_error, "%s", reason);
+  for (bridge_pending_t *each = bridge->host_requests.first, *next; each != NULL; each = next) {
     next = each->next;
     if (status == MCP_EREFUSED)
-      bridge_fail(bridge, each, &bridge_refused, "%s", reason);
-    else if (bridge_is_sent(each) && !each->is_hello)
-      bridge_fail(bridge, each, &bridge_lost, "the connection was lost before the answer came: %s", reason);
+      bridge_fail_request(bridge, each, &bridge_cause_refused, "%s", reason);
+    else if (bridge_is_sent(each) && !each->uses_client_initialize)
+      bridge_fail_request(bridge, each, &bridge_cause_lost,
+                          "the connection was lost before the answer came: %s", reason);
   }
-  take_back_asks(bridge);
-  if (bridge->asked.first !=
+  cancel_server_requests(bridge);
+  if (bridge->host_requests.first !=
       NULL) /* before the client's own delay, which may be longer than theirs, is over */
-    mcp__client_retry_within(bridge->client, HURRY_MS);
+    mcp__client_retry_within(bridge->client, BRIDGE_RECONNECT_MS);
 }
 
 /* ---- time ------------------------------------------------------------------------------------------ */
 
-static void tell_server_cancelled(bridge_t *bridge, const bridge_pending_t *pending) {
-  mcp__buf_t text = bridge_buf();
+static void send_cancelled(bridge_t *bridge, const bridge_pending_t *pending) {
+  mcp__buf_t text = bridge_new_buf();
   if (write_cancelled(&text, pending, "no answer in time") == 0)
     mcp__client_send(bridge->client, text.data, text.len);
   mcp__buf_deinit(&text);
 }
 
-void bridge_expire(bridge_t *bridge, bridge_pending_t *pending) {
+void bridge_time_out_request(bridge_t *bridge, bridge_pending_t *pending) {
   unsigned long long ms = bridge->options->timeout_ms;
-  if (bridge_is_sent(pending) && !pending->is_hello) {
-    tell_server_cancelled(bridge, pending);
-    bridge_fail(bridge, pending, &bridge_late, "no answer within %llu ms", ms);
+  if (bridge_is_sent(pending) && !pending->uses_client_initialize) {
+    send_cancelled(bridge, pending);
+    bridge_fail_request(bridge, pending, &bridge_cause_timeout, "no answer within %llu ms", ms);
   } else {
-    bridge_fail(bridge, pending, &bridge_away, "not connected within %llu ms%s%s", ms,
-                *bridge->problem != '\0' ? "; last: " : "", bridge->problem);
+    bridge_fail_request(bridge, pending, &bridge_cause_away, "not connected within %llu ms%s%s", ms,
+                        *bridge->connect_error != '\0' ? "; last: " : "", bridge->connect_error);
   }
 }

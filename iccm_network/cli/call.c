@@ -8,18 +8,18 @@
 #include "arguments.h"
 #include "commands.h"
 #include "logline.h"
-#include "prepare.h"
+#include "apply_schema.h"
 #include "print.h"
 #include "print_value.h"
 #include "progress.h"
-#include "report.h"
+#include "error_report.h"
 #include "sync_client.h"
 
-typedef struct calling {
+typedef struct call_state {
   const print_t *out;
   int code;
   progress_t progress;
-} calling_t;
+} call_state_t;
 
 /* ---- The answer ---- */
 
@@ -47,27 +47,27 @@ static void print_answer(const print_t *out, const mcp_result_t *result) {
 }
 
 static void on_progress(mcp_client_t *client, const mcp_progress_t *report, void *arg) {
-  calling_t *calling = arg;
+  call_state_t *state = arg;
   (void)client;
-  progress_show(&calling->progress, report);
+  progress_show(&state->progress, report);
 }
 
 static void on_answer(sync_client_t *sync, const mcp_result_t *result, void *arg) {
-  calling_t *calling = arg;
-  progress_end(&calling->progress);
+  call_state_t *state = arg;
+  progress_end(&state->progress);
   if (result->status != 0 || result->is_error)
-    calling->code =
-        report_failure(sync->options, calling->out, sync->options->tool, result, sync_client_reached(sync));
+    state->code =
+        report_failure(sync->options, state->out, sync->options->tool, result, sync_client_stage(sync));
   else if (sync->options->json)
-    print_json(calling->out, result->value, false);
+    print_json(state->out, result->value, false);
   else
-    print_answer(calling->out, result);
+    print_answer(state->out, result);
 }
 
 /* The trace id that was asked for, or a new one; NULL: none. */
-static const char *choose_trace(const char *asked, char uuid[MCP_UUID_SIZE]) {
-  if (asked == NULL || strcmp(asked, "new") != 0)
-    return asked;
+static const char *resolve_trace_id(const char *option, char uuid[MCP_UUID_SIZE]) {
+  if (option == NULL || strcmp(option, "new") != 0)
+    return option;
   mcp_uuid_new(uuid);
   fprintf(stderr, "trace %s\n", uuid);
   return uuid;
@@ -75,46 +75,46 @@ static const char *choose_trace(const char *asked, char uuid[MCP_UUID_SIZE]) {
 
 /* 0: a client in that trace, if any; else an exit code, and nothing to end. */
 static int begin(sync_client_t *sync, const options_t *options, const print_t *out, const char *trace) {
-  int code = sync_client_begin(sync, options, out);
+  int code = sync_client_open(sync, options, out);
   if (code == 0 && trace != NULL && mcp_client_set_trace_id(sync->client, trace) != 0)
-    code = sync_client_end(sync, report_usage(options, out, "--trace takes 1 to 128 bytes of UTF-8"));
+    code = sync_client_close(sync, report_usage_error(options, out, "--trace takes 1 to 128 bytes of UTF-8"));
   return code;
 }
 
-static void call(sync_client_t *sync, calling_t *calling, yyjson_mut_doc *arguments) {
-  sync_client_renew(sync);
-  progress_begin(&calling->progress);
+static void call(sync_client_t *sync, call_state_t *state, yyjson_mut_doc *arguments) {
+  sync_client_reset_deadline(sync);
+  progress_begin(&state->progress);
   sync->progress_cb = sync->options->progress ? on_progress : NULL;
-  sync->progress_arg = calling;
-  sync_client_call(sync, sync->options->tool, arguments, on_answer, calling);
+  sync->progress_arg = state;
+  sync_client_call(sync, sync->options->tool, arguments, on_answer, state);
 }
 
 int call_run(const options_t *options, const print_t *out) {
   sync_client_t syncs[2],
       *sync = syncs; /* the second where asking for the list has cost the first connection */
-  calling_t calling = {.out = out};
+  call_state_t state = {.out = out};
   char error[ARGUMENTS_ERROR_SIZE], uuid[MCP_UUID_SIZE];
-  yyjson_mut_doc *arguments = arguments_parse(options->word_count, options->words, stdin, error);
+  yyjson_mut_doc *arguments = arguments_parse(options->arg_count, options->args, stdin, error);
   if (arguments == NULL)
-    return report_usage(options, out, "%s", error);
-  const char *trace = choose_trace(options->trace, uuid);
+    return report_usage_error(options, out, "%s", error);
+  const char *trace = resolve_trace_id(options->trace, uuid);
   int code = begin(sync, options, out, trace);
   if (code != 0) {
     yyjson_mut_doc_free(arguments);
     return code;
   }
-  bool lost = false;
-  calling.code = prepare_arguments(sync, out, arguments, &lost);
-  if (lost) {
+  bool disconnected = false;
+  state.code = apply_schema(sync, out, arguments, &disconnected);
+  if (disconnected) {
     sync = &syncs[1];
     code = begin(sync, options, out, trace);
   }
-  if (code == 0 && calling.code == 0)
-    call(sync, &calling, arguments);
+  if (code == 0 && state.code == 0)
+    call(sync, &state, arguments);
   else
     yyjson_mut_doc_free(arguments);
   if (code == 0)
-    code = sync_client_end(sync, calling.code);
+    code = sync_client_close(sync, state.code);
   /* Last, since a peer that is slow to close may end the process here. */
-  return lost ? sync_client_end(&syncs[0], code) : code;
+  return disconnected ? sync_client_close(&syncs[0], code) : code;
 }

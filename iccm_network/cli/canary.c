@@ -15,15 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 #include "canary_stats.h"
-#include "checked.h"
+#include "check_alloc.h"
 #include "commands.h"
 #include "exit_codes.h"
 #include "print.h"
-#include "report.h"
+#include "error_report.h"
 #include "log_query.h"
 #include "sync_client.h"
 
-enum { TICK_MS = 1000, TICKS_PER_REPORT = 60, TICKS_PER_TROUBLE = 10, MAX_LINES = 100000 };
+enum { TICK_MS = 1000, TICKS_PER_REPORT = 60, PROBLEM_HOLDOFF_TICKS = 10, MAX_LINES = 100000 };
 
 typedef struct canary {
   options_t options;
@@ -32,18 +32,18 @@ typedef struct canary {
   canary_stats_t stats;
   char run[MCP_UUID_SIZE]; /* the trace id */
   uint64_t number;         /* of the line that is being logged */
-  uint64_t troubles_told;
-  int ticks, trouble_ticks; /* since the last report; until trouble may be told again */
-  int stopped_by;           /* a signal's number; 0: none */
-  bool pausing;
-  bool away; /* the last answer was an error, which was told */
+  uint64_t problems_reported;
+  int ticks, problem_holdoff_ticks; /* since the last report; until trouble may be told again */
+  int stop_signal;                  /* a signal's number; 0: none */
+  bool sleeping;
+  bool unavailable; /* the last answer was an error, which was told */
   int code;
   uv_signal_t interrupt, terminate;
 } canary_t;
 
 /* ---- telling --------------------------------------------------------------------------------------- */
 
-static void tell_json(const canary_t *canary, const char *event) {
+static void print_report_json(const canary_t *canary, const char *event) {
   const canary_stats_t *stats = &canary->stats;
   char time[MCP_TIME_SIZE];
   mcp_time_format(mcp_time_now_us(), time);
@@ -58,11 +58,11 @@ static void tell_json(const canary_t *canary, const char *event) {
           (long long)(stats->slowest_us / 1000));
 }
 
-static void tell(const canary_t *canary, const char *event) {
+static void print_report(const canary_t *canary, const char *event) {
   const canary_stats_t *stats = &canary->stats;
   char time[MCP_TIME_SIZE];
   if (canary->options.json) {
-    tell_json(canary, event);
+    print_report_json(canary, event);
     return;
   }
   mcp_time_format(mcp_time_now_us(), time);
@@ -77,38 +77,38 @@ static void tell(const canary_t *canary, const char *event) {
 }
 
 /* New trouble at once, though not each second; the rest once a minute. */
-static void tell_if_due(canary_t *canary) {
-  uint64_t troubles = canary->stats.late + canary->stats.doubled + canary->stats.lost;
+static void report_if_due(canary_t *canary) {
+  uint64_t problems = canary->stats.late + canary->stats.doubled + canary->stats.lost;
   canary->ticks++;
-  if (canary->trouble_ticks > 0)
-    canary->trouble_ticks--;
-  bool trouble = troubles != canary->troubles_told && canary->trouble_ticks == 0;
-  if (!trouble && canary->ticks < TICKS_PER_REPORT)
+  if (canary->problem_holdoff_ticks > 0)
+    canary->problem_holdoff_ticks--;
+  bool has_problem = problems != canary->problems_reported && canary->problem_holdoff_ticks == 0;
+  if (!has_problem && canary->ticks < TICKS_PER_REPORT)
     return;
-  tell(canary, trouble ? "trouble" : "status");
-  canary->troubles_told = troubles;
-  canary->trouble_ticks = trouble ? TICKS_PER_TROUBLE : canary->trouble_ticks;
-  canary->ticks = trouble ? canary->ticks : 0;
+  print_report(canary, has_problem ? "trouble" : "status");
+  canary->problems_reported = problems;
+  canary->problem_holdoff_ticks = has_problem ? PROBLEM_HOLDOFF_TICKS : canary->problem_holdoff_ticks;
+  canary->ticks = has_problem ? canary->ticks : 0;
 }
 
-static void tell_answers(canary_t *canary, const char *problem) { /* NULL: none */
+static void report_availability(canary_t *canary, const char *problem) { /* NULL: none */
   const print_t err = {.file = stderr};
-  if (problem != NULL && !canary->away) {
+  if (problem != NULL && !canary->unavailable) {
     fputs("iccm: Godot fails: ", stderr);
     print_line(&err, problem, strlen(problem), 0);
     fputc('\n', stderr);
-  } else if (problem == NULL && canary->away) {
+  } else if (problem == NULL && canary->unavailable) {
     fputs("iccm: Godot answers again\n", stderr);
   }
-  canary->away = problem != NULL;
+  canary->unavailable = problem != NULL;
 }
 
 /* ---- logging and reading --------------------------------------------------------------------------- */
 
 static yyjson_mut_doc *make_line(const canary_t *canary, int64_t now_us) {
   char time[MCP_TIME_SIZE];
-  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
-  yyjson_mut_val *args = checked(yyjson_mut_obj(doc));
+  yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
+  yyjson_mut_val *args = check_alloc(yyjson_mut_obj(doc));
   yyjson_mut_doc_set_root(doc, args);
   mcp_time_format(now_us, time);
   yyjson_mut_obj_add_str(doc, args, "component", "iccm-canary");
@@ -116,7 +116,7 @@ static yyjson_mut_doc *make_line(const canary_t *canary, int64_t now_us) {
   yyjson_mut_obj_add_str(doc, args, "message", "canary");
   yyjson_mut_obj_add_strcpy(doc, args, "trace_id", canary->run);
   yyjson_mut_obj_add_strcpy(doc, args, "created_at", time);
-  yyjson_mut_val *data = checked(yyjson_mut_obj_add_obj(doc, args, "data"));
+  yyjson_mut_val *data = check_alloc(yyjson_mut_obj_add_obj(doc, args, "data"));
   yyjson_mut_obj_add_uint(doc, data, "number", canary->number);
   return doc;
 }
@@ -131,43 +131,42 @@ static void on_logged(sync_client_t *sync, const mcp_result_t *result, void *arg
                         : unsure ? CANARY_UNSURE
                                  : CANARY_REFUSED);
   if (failed && canary->number == 0)
-    canary->code =
-        report_failure(sync->options, canary->out, "logger_log", result, sync_client_reached(sync));
+    canary->code = report_failure(sync->options, canary->out, "logger_log", result, sync_client_stage(sync));
   else
-    tell_answers(canary, failed ? result->message : NULL);
+    report_availability(canary, failed ? result->message : NULL);
 }
 
 static void log_line(canary_t *canary) {
   int64_t now_us = mcp_time_now_us();
   canary->number = canary_stats_add(&canary->stats, now_us);
-  sync_client_renew(&canary->sync);
+  sync_client_reset_deadline(&canary->sync);
   sync_client_call(&canary->sync, "logger_log", make_line(canary, now_us), on_logged, canary);
 }
 
-static void take_row(yyjson_val *row, void *arg) {
+static void count_row(yyjson_val *row, void *arg) {
   canary_t *canary = arg;
   yyjson_val *id = yyjson_obj_get(row, "id"), *number = yyjson_obj_get(yyjson_obj_get(row, "data"), "number");
   if (yyjson_is_str(id) && yyjson_is_uint(number))
     canary_stats_read(&canary->stats, yyjson_get_str(id), yyjson_get_uint(number), mcp_time_now_us());
 }
 
-static void on_unread(sync_client_t *sync, const mcp_result_t *result, void *arg) {
+static void on_read_error(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   (void)sync;
-  tell_answers(arg, result->message);
+  report_availability(arg, result->message);
 }
 
-static void read_lines(canary_t *canary, bool far) {
+static void read_lines(canary_t *canary, bool full) {
   int64_t now_us = mcp_time_now_us();
   const log_query_filter_t filter = {.trace = canary->run,
-                                     .since_us = canary_stats_since(&canary->stats, now_us, far),
+                                     .since_us = canary_stats_since(&canary->stats, now_us, full),
                                      .until_us = INT64_MAX};
   log_query_rows_t rows;
-  sync_client_renew(&canary->sync);
-  if (log_query_read(&canary->sync, &filter, MAX_LINES, &rows, on_unread, canary)) {
-    log_query_each(&rows, take_row, canary);
+  sync_client_reset_deadline(&canary->sync);
+  if (log_query_read(&canary->sync, &filter, MAX_LINES, &rows, on_read_error, canary)) {
+    log_query_for_each(&rows, count_row, canary);
     log_query_rows_deinit(&rows);
   }
-  canary_stats_judge(&canary->stats, mcp_time_now_us());
+  canary_stats_update(&canary->stats, mcp_time_now_us());
 }
 
 /* ---- the run --------------------------------------------------------------------------------------- */
@@ -175,73 +174,73 @@ static void read_lines(canary_t *canary, bool far) {
 /* A call that is under way is not broken off; a second signal does not wait for it. */
 static void on_signal(uv_signal_t *handle, int number) {
   canary_t *canary = handle->data;
-  if (canary->stopped_by != 0)
+  if (canary->stop_signal != 0)
     _exit(ICCM_INTERRUPTED);
-  canary->stopped_by = number;
-  if (canary->pausing)
+  canary->stop_signal = number;
+  if (canary->sleeping)
     uv_stop(handle->loop);
 }
 
-static void watch(canary_t *canary, uv_signal_t *handle, int number) {
+static void handle_signal(canary_t *canary, uv_signal_t *handle, int number) {
   uv_signal_init(&canary->sync.loop, handle);
   handle->data = canary;
   uv_signal_start(handle, on_signal, number);
 }
 
 /* Until the next second of the run; one that has passed is not made up for. */
-static void pause_for_rest(canary_t *canary, uint64_t began_ns) {
+static void sleep_until_next_tick(canary_t *canary, uint64_t began_ns) {
   uint64_t spent_ms = (uv_hrtime() - began_ns) / 1000000;
-  if (canary->stopped_by != 0)
+  if (canary->stop_signal != 0)
     return;
-  canary->pausing = true;
-  sync_client_pause(&canary->sync, spent_ms < TICK_MS ? TICK_MS - spent_ms : 1);
-  canary->pausing = false;
+  canary->sleeping = true;
+  sync_client_sleep(&canary->sync, spent_ms < TICK_MS ? TICK_MS - spent_ms : 1);
+  canary->sleeping = false;
 }
 
-static void watch_the_log(canary_t *canary) {
+static void run_loop(canary_t *canary) {
   uint64_t end_ns = uv_hrtime() + (uint64_t)(canary->options.seconds * 1e9);
-  for (int tick = 1; canary->stopped_by == 0 && fflush(canary->out->file) == 0; tick++) {
+  for (int tick = 1; canary->stop_signal == 0 && fflush(canary->out->file) == 0; tick++) {
     uint64_t began_ns = uv_hrtime();
-    if (canary->options.ends && began_ns >= end_ns)
+    if (canary->options.seconds_given && began_ns >= end_ns)
       break;
     log_line(canary);
     if (canary->code != ICCM_OK)
       return;
     read_lines(canary, tick % TICKS_PER_REPORT == 0);
-    tell_if_due(canary);
-    pause_for_rest(canary, began_ns);
+    report_if_due(canary);
+    sleep_until_next_tick(canary, began_ns);
   }
 }
 
 /* The last lines have the time that all had, unless somebody is in a hurry. */
 static void finish(canary_t *canary) {
   read_lines(canary, true);
-  while (canary->stopped_by == 0 && canary_stats_waits(&canary->stats, mcp_time_now_us())) {
-    pause_for_rest(canary, uv_hrtime());
+  while (canary->stop_signal == 0 && canary_stats_is_waiting(&canary->stats, mcp_time_now_us())) {
+    sleep_until_next_tick(canary, uv_hrtime());
     read_lines(canary, true);
   }
   bool fine = canary_stats_finish(&canary->stats, mcp_time_now_us());
-  tell(canary, "summary");
+  print_report(canary, "summary");
   if (!fine)
     canary->code = ICCM_TOOL;
-  else if (canary->stopped_by == SIGINT)
+  else if (canary->stop_signal == SIGINT)
     canary->code = ICCM_INTERRUPTED;
 }
 
 int canary_run(const options_t *options, const print_t *out) {
   canary_t canary = {.options = log_query_options(options), .out = out};
-  int code = sync_client_begin(&canary.sync, &canary.options, out);
+  int code = sync_client_open(&canary.sync, &canary.options, out);
   if (code != 0)
     return code;
-  canary_stats_init(&canary.stats, (int64_t)(options->late * 1e6));
+  canary_stats_init(&canary.stats, (int64_t)(options->late_seconds * 1e6));
   mcp_uuid_new(canary.run);
-  watch(&canary, &canary.interrupt, SIGINT);
-  watch(&canary, &canary.terminate, SIGTERM);
-  watch_the_log(&canary);
+  handle_signal(&canary, &canary.interrupt, SIGINT);
+  handle_signal(&canary, &canary.terminate, SIGTERM);
+  run_loop(&canary);
   if (canary.code == ICCM_OK)
     finish(&canary);
   canary_stats_deinit(&canary.stats);
   uv_close((uv_handle_t *)&canary.interrupt, NULL);
   uv_close((uv_handle_t *)&canary.terminate, NULL);
-  return sync_client_end(&canary.sync, canary.code);
+  return sync_client_close(&canary.sync, canary.code);
 }

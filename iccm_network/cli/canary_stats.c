@@ -6,9 +6,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "checked.h"
+#include "check_alloc.h"
 
-static const int64_t keep_us = 3600000000, give_up_us = 86400000000;
+static const int64_t KEEP_US = 3600000000, GIVE_UP_US = 86400000000;
 
 struct canary_line {
   int64_t logged_us;
@@ -35,7 +35,7 @@ static bool is_missing(const canary_line_t *line) {
 }
 
 uint64_t canary_stats_add(canary_stats_t *stats, int64_t now_us) {
-  stats->lines = checked(realloc(stats->lines, (stats->count + 1) * sizeof *stats->lines));
+  stats->lines = check_alloc(realloc(stats->lines, (stats->count + 1) * sizeof *stats->lines));
   stats->lines[stats->count] = (canary_line_t){.logged_us = now_us};
   return stats->first + stats->count++;
 }
@@ -52,7 +52,7 @@ void canary_stats_answered(canary_stats_t *stats, uint64_t number, canary_answer
   stats->missing += is_missing(line);
 }
 
-static void count_late(canary_stats_t *stats, canary_line_t *line, int64_t now_us) {
+static void count_if_late(canary_stats_t *stats, canary_line_t *line, int64_t now_us) {
   if (line->late || now_us - line->logged_us <= stats->late_us)
     return;
   line->late = true;
@@ -71,40 +71,40 @@ void canary_stats_read(canary_stats_t *stats, const char *id, uint64_t number, i
   stats->read++;
   if (!line->accepted)
     return; /* nobody has promised it */
-  count_late(stats, line, now_us);
+  count_if_late(stats, line, now_us);
   if (now_us - line->logged_us > stats->slowest_us)
     stats->slowest_us = now_us - line->logged_us;
 }
 
-static void lose(canary_stats_t *stats, const canary_line_t *line) {
+static void count_lost(canary_stats_t *stats, const canary_line_t *line) {
   stats->missing--;
   stats->lost++;
   stats->late -= line->late;
 }
 
-void canary_stats_judge(canary_stats_t *stats, int64_t now_us) {
-  size_t gone = 0;
+void canary_stats_update(canary_stats_t *stats, int64_t now_us) {
+  size_t expired = 0;
   for (size_t i = 0; i < stats->count; i++)
     if (is_missing(&stats->lines[i]))
-      count_late(stats, &stats->lines[i], now_us);
-  for (; gone < stats->count; gone++) {
-    const canary_line_t *line = &stats->lines[gone];
-    if (now_us - line->logged_us <= (is_missing(line) ? give_up_us : keep_us))
+      count_if_late(stats, &stats->lines[i], now_us);
+  for (; expired < stats->count; expired++) {
+    const canary_line_t *line = &stats->lines[expired];
+    if (now_us - line->logged_us <= (is_missing(line) ? GIVE_UP_US : KEEP_US))
       break;
     if (is_missing(line))
-      lose(stats, line);
+      count_lost(stats, line);
   }
-  if (gone == 0)
+  if (expired == 0)
     return;
-  dedup_forget(&stats->dedup, stats->lines[gone - 1].logged_us + 1);
-  memmove(stats->lines, stats->lines + gone, (stats->count - gone) * sizeof *stats->lines);
-  stats->count -= gone;
-  stats->first += gone;
+  dedup_forget(&stats->dedup, stats->lines[expired - 1].logged_us + 1);
+  memmove(stats->lines, stats->lines + expired, (stats->count - expired) * sizeof *stats->lines);
+  stats->count -= expired;
+  stats->first += expired;
 }
 
-int64_t canary_stats_since(const canary_stats_t *stats, int64_t now_us, bool far) {
+int64_t canary_stats_since(const canary_stats_t *stats, int64_t now_us, bool full) {
   int64_t since_us = now_us - 2 * stats->late_us;
-  if (far && stats->count > 0 && stats->lines[0].logged_us < since_us)
+  if (full && stats->count > 0 && stats->lines[0].logged_us < since_us)
     return stats->lines[0].logged_us;
   for (size_t i = 0; i < stats->count; i++)
     if (is_missing(&stats->lines[i]))
@@ -112,7 +112,7 @@ int64_t canary_stats_since(const canary_stats_t *stats, int64_t now_us, bool far
   return since_us;
 }
 
-bool canary_stats_waits(const canary_stats_t *stats, int64_t now_us) {
+bool canary_stats_is_waiting(const canary_stats_t *stats, int64_t now_us) {
   for (size_t i = 0; i < stats->count; i++)
     if (is_missing(&stats->lines[i]) && now_us - stats->lines[i].logged_us <= stats->late_us)
       return true;
@@ -120,9 +120,9 @@ bool canary_stats_waits(const canary_stats_t *stats, int64_t now_us) {
 }
 
 bool canary_stats_finish(canary_stats_t *stats, int64_t now_us) {
-  canary_stats_judge(stats, now_us);
+  canary_stats_update(stats, now_us);
   for (size_t i = 0; i < stats->count; i++)
     if (is_missing(&stats->lines[i]) && stats->lines[i].late)
-      lose(stats, &stats->lines[i]);
+      count_lost(stats, &stats->lines[i]);
   return stats->lost == 0 && stats->late == 0 && stats->doubled == 0;
 }

@@ -39,12 +39,12 @@ void canary_stats_answered(canary_stats_t *stats, uint64_t number, canary_answer
  * over. */
 void canary_stats_read(canary_stats_t *stats, const char *id, uint64_t number, int64_t now_us);
 /* Counts what has become late, and forgets what need not be looked for any more. */
-void canary_stats_judge(canary_stats_t *stats, int64_t now_us);
-/* Where reading has to begin: the oldest line that is missing, or a little ago; far: the oldest line that is
+void canary_stats_update(canary_stats_t *stats, int64_t now_us);
+/* Where reading has to begin: the oldest line that is missing, or a little ago; full: the oldest line that is
  * looked for. */
-int64_t canary_stats_since(const canary_stats_t *stats, int64_t now_us, bool far);
+int64_t canary_stats_since(const canary_stats_t *stats, int64_t now_us, bool full);
 /* Whether lines are missing that are not late yet. */
-bool canary_stats_waits(const canary_stats_t *stats, int64_t now_us);
+bool canary_stats_is_waiting(const canary_stats_t *stats, int64_t now_us);
 /* At the end: what is missing and late is lost, what is not late yet stays missing. True: none was lost, late
  * or doubled. */
 bool canary_stats_finish(canary_stats_t *stats, int64_t now_us);

@@ -1,19 +1,19 @@
 /* dead.c: `iccm dead list|replay|discard [N] [URL]`. What Godot keeps of log entries that its store has
  * refused: looked at, given back to the queue, or thrown away, by tools that Godot does not list.
  *
- * Failure: of any call: reported, and the end. A server without these tools is told apart in words. Pages
+ * Failure: of any call: reported, and the end. A server without these tools is adjusted apart in words. Pages
  * that never end are stopped by the client's deadline.
  */
 #include <errno.h>
 #include <iccm_service.h>
 #include <stdlib.h>
 #include <string.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "commands.h"
 #include "exit_codes.h"
 #include "logline.h"
 #include "print.h"
-#include "report.h"
+#include "error_report.h"
 #include "log_query.h"
 #include "sync_client.h"
 
@@ -33,24 +33,25 @@ typedef struct dead {
 
 static void fail(sync_client_t *sync, dead_t *dead, const mcp_result_t *result) {
   char message[MESSAGE_SIZE];
-  mcp_result_t told = *result;
+  mcp_result_t adjusted = *result;
   if (result->status == MCP_METHOD_NOT_FOUND || result->status == MCP_INVALID_PARAMS) {
     snprintf(message, sizeof message, "%s: this is no Godot, or one that has no such tools", result->message);
-    told = (mcp_result_t){.status = MCP_METHOD_NOT_FOUND, .message = message};
+    adjusted = (mcp_result_t){.status = MCP_METHOD_NOT_FOUND, .message = message};
   }
-  dead->code = report_failure(sync->options, dead->out, dead->tool, &told, sync_client_reached(sync));
+  dead->code = report_failure(sync->options, dead->out, dead->tool, &adjusted, sync_client_stage(sync));
 }
 
-static void fail_shape(sync_client_t *sync, dead_t *dead) {
-  const mcp_result_t odd = {.status = MCP_EPROTOCOL, .message = "the answer is not of that tool's shape"};
-  fail(sync, dead, &odd);
+static void fail_malformed(sync_client_t *sync, dead_t *dead) {
+  const mcp_result_t malformed = {.status = MCP_EPROTOCOL,
+                                  .message = "the answer is not of that tool's shape"};
+  fail(sync, dead, &malformed);
 }
 
 static void show(const print_t *out, yyjson_val *letter) {
   yyjson_val *entry = yyjson_obj_get(letter, "entry"), *reason = yyjson_obj_get(letter, "reason");
   if (entry == NULL)
     entry = yyjson_obj_get(letter, "entry_base64");
-  logline_time(out, logline_text(letter, "at"));
+  logline_time(out, logline_string(letter, "at"));
   fputc(' ', out->file);
   print_bold(out);
   print_line(out, yyjson_get_str(reason), yyjson_get_len(reason), 0);
@@ -71,7 +72,7 @@ static void on_letters(sync_client_t *sync, const mcp_result_t *result, void *ar
     return;
   }
   if (!yyjson_is_arr(letters) || !yyjson_is_int(total)) {
-    fail_shape(sync, dead);
+    fail_malformed(sync, dead);
     return;
   }
   yyjson_arr_foreach(letters, i, count, letter) {
@@ -92,7 +93,7 @@ static void on_moved(sync_client_t *sync, const mcp_result_t *result, void *arg)
   if (result->status != 0 || result->is_error)
     fail(sync, dead, result);
   else if (!yyjson_is_int(replayed) && !yyjson_is_int(discarded))
-    fail_shape(sync, dead);
+    fail_malformed(sync, dead);
   else if (sync->options->json)
     print_json(dead->out, result->value, false);
   else if (yyjson_is_int(discarded))
@@ -107,8 +108,8 @@ static void on_moved(sync_client_t *sync, const mcp_result_t *result, void *arg)
 
 /* limit 0: the tool's own. */
 static yyjson_mut_doc *make_args(int64_t limit, int64_t offset) {
-  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
-  yyjson_mut_val *args = checked(yyjson_mut_obj(doc));
+  yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
+  yyjson_mut_val *args = check_alloc(yyjson_mut_obj(doc));
   yyjson_mut_doc_set_root(doc, args);
   if (limit > 0)
     yyjson_mut_obj_add_int(doc, args, "limit", limit);
@@ -130,7 +131,7 @@ static void list(sync_client_t *sync, dead_t *dead) {
 }
 
 /* Whether the word is a number, and not an address, which has a colon or a dot if it begins with a digit. */
-static bool means_number(const char *word) {
+static bool is_number(const char *word) {
   return *word == '-' || (*word >= '0' && *word <= '9' && strpbrk(word, ".:/") == NULL);
 }
 
@@ -146,26 +147,26 @@ int dead_run(const options_t *options, const print_t *out) {
   char shown[MCP_SHOWN_SIZE];
   options_t rest = *options;
   sync_client_t sync;
-  bool lists = strcmp(dead.verb, "list") == 0;
-  if (!lists && strcmp(dead.verb, "replay") != 0 && strcmp(dead.verb, "discard") != 0)
-    return report_usage(options, out, "iccm dead takes list, replay or discard, not %s",
-                        mcp_redact_setting(NULL, dead.verb, shown));
-  if (rest.word_count > 0 && means_number(rest.words[0])) {
-    if (!read_limit(rest.words[0], &dead.limit))
-      return report_usage(options, out, "how many dead letters is a number from 1 to %d", MAX_LETTERS);
-    rest.words++;
-    rest.word_count--;
+  bool is_list = strcmp(dead.verb, "list") == 0;
+  if (!is_list && strcmp(dead.verb, "replay") != 0 && strcmp(dead.verb, "discard") != 0)
+    return report_usage_error(options, out, "iccm dead takes list, replay or discard, not %s",
+                              mcp_redact_setting(NULL, dead.verb, shown));
+  if (rest.arg_count > 0 && is_number(rest.args[0])) {
+    if (!read_limit(rest.args[0], &dead.limit))
+      return report_usage_error(options, out, "how many dead letters is a number from 1 to %d", MAX_LETTERS);
+    rest.args++;
+    rest.arg_count--;
   }
-  if (rest.word_count > 1)
-    return report_usage(options, out, "too many arguments; see iccm dead --help");
-  const options_t mine = log_query_options(&rest);
+  if (rest.arg_count > 1)
+    return report_usage_error(options, out, "too many arguments; see iccm dead --help");
+  const options_t godot_options = log_query_options(&rest);
   snprintf(dead.tool, sizeof dead.tool, "godot_dead_%s", dead.verb);
-  int code = sync_client_begin(&sync, &mine, out);
+  int code = sync_client_open(&sync, &godot_options, out);
   if (code != 0)
     return code;
-  if (lists)
+  if (is_list)
     list(&sync, &dead);
   else
     sync_client_call(&sync, dead.tool, make_args(dead.limit, 0), on_moved, &dead);
-  return sync_client_end(&sync, dead.code);
+  return sync_client_close(&sync, dead.code);
 }

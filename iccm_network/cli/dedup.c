@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "checked.h"
+#include "check_alloc.h"
 
 enum { SMALLEST = 1024 };
 
@@ -26,7 +26,7 @@ static dedup_line_t *find(const dedup_t *dedup, const char *id) {
 
 /* Takes over what is not older than that. */
 static void rebuild(dedup_t *dedup, int64_t before_us, size_t size) {
-  dedup_t next = {.lines = checked(calloc(size, sizeof *next.lines)), .size = size};
+  dedup_t next = {.lines = check_alloc(calloc(size, sizeof *next.lines)), .size = size};
   for (size_t i = 0; i < dedup->size; i++) {
     const dedup_line_t *line = &dedup->lines[i];
     if (line->id[0] == '\0' || line->time_us < before_us)

@@ -2,8 +2,10 @@
 #include "diagnoses.h"
 #include "exit_codes.h"
 
-#define FAILED(id, code, name, why, what_to_do) [id] = {VERDICT_FAILED, code, name, why, what_to_do}
-#define WARNING(id, name, why, what_to_do) [id] = {VERDICT_WARNING, ICCM_OK, name, why, what_to_do}
+#define FAILED(id, code, name, cause_text, to_do_text)                                                       \
+  [id] = {VERDICT_FAILED, code, name, cause_text, to_do_text}
+#define WARNING(id, name, cause_text, to_do_text)                                                            \
+  [id] = {VERDICT_WARNING, ICCM_OK, name, cause_text, to_do_text}
 
 /* clang-format off */
 static const diagnosis_t diagnoses[DIAGNOSIS_COUNT] = {

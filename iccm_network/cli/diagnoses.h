@@ -76,10 +76,10 @@ typedef enum diagnosis_id {
 
 typedef struct diagnosis {
   verdict_t verdict;
-  int exit_code;    /* of exit_codes.h; counts where the verdict is VERDICT_FAILED */
-  const char *name; /* for programs: stays the same when the words get better */
-  const char *why;  /* "": nothing to say */
-  const char *what_to_do;
+  int exit_code;     /* of exit_codes.h; counts where the verdict is VERDICT_FAILED */
+  const char *name;  /* for programs: stays the same when the words get better */
+  const char *cause; /* "": nothing to say */
+  const char *to_do;
 } diagnosis_t;
 
 const diagnosis_t *diagnosis_of(diagnosis_id_t id);

@@ -7,25 +7,31 @@
 #include <iccm_service.h>
 #include <stdlib.h>
 #include "transport/auth.h"
-#include "checked.h"
+#include "check_alloc.h"
 #include "commands.h"
-#include "doctor_reach.h"
+#include "doctor_connect.h"
 #include "doctor_stage.h"
-#include "doctor_talk.h"
+#include "doctor_mcp.h"
 #include "doctor_tls.h"
 #include "doctor_upgrade.h"
 #include "exit_codes.h"
 #include "findings.h"
 #include "raw_conn.h"
-#include "report.h"
+#include "error_report.h"
 
 static const struct {
   const char *name;
   doctor_stage_cb run;
 } stages[] = {
-    {"name", doctor_find_addresses}, {"connect", doctor_connect},          {"tls", doctor_secure},
-    {"upgrade", doctor_upgrade},     {"initialize", doctor_initialize},    {"tools/list", doctor_list_tools},
-    {"pings", doctor_ping},          {"large message", doctor_send_large}, {"bad JSON", doctor_send_bad_json},
+    {"name", doctor_resolve},
+    {"connect", doctor_connect},
+    {"tls", doctor_start_tls},
+    {"upgrade", doctor_upgrade},
+    {"initialize", doctor_initialize},
+    {"tools/list", doctor_list_tools},
+    {"pings", doctor_ping},
+    {"large message", doctor_send_large_message},
+    {"bad JSON", doctor_send_bad_json},
 };
 
 static void run_stages(doctor_t *doctor) {
@@ -33,7 +39,7 @@ static void run_stages(doctor_t *doctor) {
   for (size_t i = 0; i < sizeof stages / sizeof *stages && go_on; i++) {
     doctor->stage = stages[i].name;
     doctor->began_ns = uv_hrtime();
-    diagnosis_id_t late = doctor_late(doctor, DIAGNOSIS_NONE);
+    diagnosis_id_t late = doctor_timeout_cause(doctor, DIAGNOSIS_NONE);
     go_on = late == DIAGNOSIS_NONE && stages[i].run(doctor);
     if (late != DIAGNOSIS_NONE && findings_exit_code(&doctor->findings) == ICCM_OK)
       doctor_add(doctor, late, NULL, 0, "not tried");
@@ -59,17 +65,17 @@ static int examine(doctor_t *doctor) {
 
 int doctor_run(const options_t *options, const print_t *out) {
   char problem[320];
-  doctor_t *doctor = checked(calloc(1, sizeof *doctor));
+  doctor_t *doctor = check_alloc(calloc(1, sizeof *doctor));
   doctor->options = options;
   doctor->out = out;
   const char *token;
   int code, status;
   if (mcp__url_parse(options->url, &doctor->url, problem, sizeof problem) != 0)
-    code = report_usage(options, out, "%s", problem);
+    code = report_usage_error(options, out, "%s", problem);
   else if (mcp__token_from_environment(&token) != 0) /* clients would not set out with it */
-    code = report_usage(options, out, "%s", mcp_last_error());
+    code = report_usage_error(options, out, "%s", mcp_last_error());
   else if ((status = net_init(&doctor->net, options->timeout_ms)) != 0) /* UNTESTED: as above */
-    code = report_usage(options, out, "no event loop: %s", uv_strerror(status));
+    code = report_usage_error(options, out, "no event loop: %s", uv_strerror(status));
   else {
     code = examine(doctor);
     net_deinit(&doctor->net, code);

@@ -7,13 +7,13 @@
 #include "findings.h"
 #include "raw_conn.h"
 
-diagnosis_id_t doctor_late(const doctor_t *doctor, diagnosis_id_t diagnosis) {
+diagnosis_id_t doctor_timeout_cause(const doctor_t *doctor, diagnosis_id_t diagnosis) {
   if (net_left_ms(&doctor->net) > 0)
     return diagnosis;
-  return doctor->talk != NULL ? DIAGNOSIS_NO_TIME : DIAGNOSIS_NO_TIME_TO_CONNECT;
+  return doctor->mcp_conn != NULL ? DIAGNOSIS_NO_TIME : DIAGNOSIS_NO_TIME_TO_CONNECT;
 }
 
-double doctor_ms(const doctor_t *doctor) {
+double doctor_elapsed_ms(const doctor_t *doctor) {
   return (double)(uv_hrtime() - doctor->began_ns) / 1e6;
 }
 

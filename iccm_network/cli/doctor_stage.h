@@ -22,7 +22,7 @@ typedef struct doctor {
   struct sockaddr_storage addresses[DOCTOR_MAX_ADDRESSES];
   size_t address_count;
   raw_conn_t *conns[DOCTOR_MAX_ADDRESSES]; /* one to each address; the net's */
-  raw_conn_t *talk;                        /* the one that the talk goes over; NULL: none was upgraded */
+  raw_conn_t *mcp_conn;                    /* the one that the talk goes over; NULL: none was upgraded */
   const char *stage;                       /* the one that runs */
   uint64_t began_ns;                       /* it did, or the part of it that a finding tells of */
 } doctor_t;
@@ -36,7 +36,7 @@ void doctor_add(doctor_t *doctor, diagnosis_id_t diagnosis, const char *address,
                 const char *format, ...) MCP_PRINTF(5, 6);
 /* What to add where an answer did not come: the cause, unless it is only that the time for everything is
  * over. */
-diagnosis_id_t doctor_late(const doctor_t *doctor, diagnosis_id_t diagnosis);
-double doctor_ms(const doctor_t *doctor); /* since began_ns */
+diagnosis_id_t doctor_timeout_cause(const doctor_t *doctor, diagnosis_id_t diagnosis);
+double doctor_elapsed_ms(const doctor_t *doctor); /* since began_ns */
 
 #endif

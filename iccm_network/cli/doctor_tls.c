@@ -9,17 +9,17 @@
 
 #include <iccm_service.h>
 
-enum { SECURE_MS = 5000 };
+enum { HANDSHAKE_MS = 5000 };
 
-static bool all_secured(void *arg) {
+static bool all_handshakes_done(void *arg) {
   const doctor_t *doctor = arg;
   for (size_t i = 0; i < doctor->address_count; i++)
-    if (!raw_conn_is_secured(doctor->conns[i]))
+    if (!raw_conn_tls_done(doctor->conns[i]))
       return false;
   return true;
 }
 
-static diagnosis_id_t why_not(doctor_t *doctor, const raw_conn_t *conn) {
+static diagnosis_id_t diagnose_tls(doctor_t *doctor, const raw_conn_t *conn) {
   static const diagnosis_id_t diagnoses[] = {
       [MCP__TLS_OK] = DIAGNOSIS_TLS_FAILED,
       [MCP__TLS_OTHER_PROTOCOL] = DIAGNOSIS_TLS_NOT_SPOKEN,
@@ -32,7 +32,7 @@ static diagnosis_id_t why_not(doctor_t *doctor, const raw_conn_t *conn) {
       [MCP__TLS_FAILED] = DIAGNOSIS_TLS_FAILED,
   };
   if (conn->status == UV_ETIMEDOUT)
-    return doctor_late(doctor, DIAGNOSIS_TLS_SILENT);
+    return doctor_timeout_cause(doctor, DIAGNOSIS_TLS_SILENT);
   return conn->status == MCP_ETLS ? diagnoses[conn->tls->fault] : DIAGNOSIS_TLS_CLOSED;
 }
 
@@ -40,18 +40,18 @@ static void add_result(doctor_t *doctor, const raw_conn_t *conn) {
   char text[400];
   if (conn->state == RAW_CONN_OPEN) {
     mcp__tls_describe(conn->tls, text, sizeof text);
-    doctor_add(doctor, DIAGNOSIS_NONE, conn->name, raw_conn_ms(conn), "%s speaks %s", conn->name, text);
+    doctor_add(doctor, DIAGNOSIS_NONE, conn->name, raw_conn_step_ms(conn), "%s speaks %s", conn->name, text);
     return;
   }
-  diagnosis_id_t diagnosis = why_not(doctor, conn);
+  diagnosis_id_t diagnosis = diagnose_tls(doctor, conn);
   const char *what = conn->status == MCP_ETLS       ? conn->tls->problem
                      : conn->status == UV_ETIMEDOUT ? "no answer in TLS"
                      : conn->status == UV_EOF       ? "it closed"
                                                     : uv_strerror(conn->status);
-  doctor_add(doctor, diagnosis, conn->name, raw_conn_ms(conn), "%s: %s", conn->name, what);
+  doctor_add(doctor, diagnosis, conn->name, raw_conn_step_ms(conn), "%s: %s", conn->name, what);
 }
 
-bool doctor_secure(doctor_t *doctor) {
+bool doctor_start_tls(doctor_t *doctor) {
   char problem[512];
   mcp__tls_context_t *context;
   size_t secured = 0;
@@ -65,12 +65,12 @@ bool doctor_secure(doctor_t *doctor) {
     if (doctor->conns[i]->state == RAW_CONN_OPEN)
       raw_conn_start_tls(doctor->conns[i], context, doctor->url.host, !doctor->options->insecure);
   mcp__tls_release(context); /* the connections hold it */
-  net_wait(&doctor->net, all_secured, doctor, SECURE_MS);
+  net_wait(&doctor->net, all_handshakes_done, doctor, HANDSHAKE_MS);
   for (size_t i = 0; i < doctor->address_count; i++) {
     raw_conn_t *conn = doctor->conns[i];
     if (conn->tls == NULL)
       continue; /* there is no connection */
-    if (!raw_conn_is_secured(conn))
+    if (!raw_conn_tls_done(conn))
       raw_conn_end(conn, UV_ETIMEDOUT);
     secured += conn->state == RAW_CONN_OPEN;
     add_result(doctor, conn);

@@ -4,6 +4,6 @@
 
 #include "doctor_stage.h"
 
-bool doctor_secure(doctor_t *doctor);
+bool doctor_start_tls(doctor_t *doctor);
 
 #endif

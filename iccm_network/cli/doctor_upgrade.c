@@ -11,10 +11,10 @@
 
 enum { UPGRADE_MS = 4000, BODY_MS = 300, TLS_MS = 1500, SHOWN_LINE = 90 };
 
-static bool all_judged(void *arg) {
+static bool all_upgrades_done(void *arg) {
   const doctor_t *doctor = arg;
   for (size_t i = 0; i < doctor->address_count; i++)
-    if (!raw_conn_is_judged(doctor->conns[i]))
+    if (!raw_conn_upgrade_done(doctor->conns[i]))
       return false;
   return true;
 }
@@ -40,12 +40,13 @@ static const unsigned char
                       0x01, 0x00};                  /* no compression */
 
 static bool is_tls(const raw_conn_t *conn) { /* a handshake record or an alert, of any version */
-  return conn->first_len >= 3 && (conn->first[0] == 0x16 || conn->first[0] == 0x15) && conn->first[1] == 0x03;
+  return conn->initial_len >= 3 && (conn->initial_data[0] == 0x16 || conn->initial_data[0] == 0x15) &&
+         conn->initial_data[1] == 0x03;
 }
 
-static bool tls_is_clear(void *arg) {
+static bool tls_probe_done(void *arg) {
   const raw_conn_t *conn = arg;
-  return conn->first_len >= 3 || conn->state == RAW_CONN_ENDED;
+  return conn->initial_len >= 3 || conn->state == RAW_CONN_ENDED;
 }
 
 static bool speaks_tls(doctor_t *doctor, const raw_conn_t *asked) {
@@ -55,14 +56,14 @@ static bool speaks_tls(doctor_t *doctor, const raw_conn_t *asked) {
   if (!raw_conn_wait_connected(conn, TLS_MS))
     return false;
   raw_conn_send_raw(conn, client_hello, sizeof client_hello);
-  net_wait(&doctor->net, tls_is_clear, conn, TLS_MS);
+  net_wait(&doctor->net, tls_probe_done, conn, TLS_MS);
   raw_conn_end(conn, UV_ECANCELED);
   return is_tls(conn);
 }
 
 /* ---- answers --------------------------------------------------------------------------------------- */
 
-static diagnosis_id_t why_status(int status) {
+static diagnosis_id_t diagnose_status(int status) {
   switch (status) {
   case 400:
   case 405:
@@ -86,27 +87,27 @@ static diagnosis_id_t why_status(int status) {
   }
 }
 
-static diagnosis_id_t why_other(const raw_conn_t *conn) {
-  if (strncmp(conn->first, "SSH-", 4) == 0)
+static diagnosis_id_t diagnose_protocol(const raw_conn_t *conn) {
+  if (strncmp(conn->initial_data, "SSH-", 4) == 0)
     return DIAGNOSIS_SSH;
-  if (strncmp(conn->first, "-ERR", 4) == 0 || strncmp(conn->first, "-DENIED", 7) == 0)
+  if (strncmp(conn->initial_data, "-ERR", 4) == 0 || strncmp(conn->initial_data, "-DENIED", 7) == 0)
     return DIAGNOSIS_REDIS;
   return DIAGNOSIS_NOT_HTTP;
 }
 
-static diagnosis_id_t why_not(doctor_t *doctor, const raw_conn_t *conn) {
+static diagnosis_id_t diagnose_upgrade(doctor_t *doctor, const raw_conn_t *conn) {
   bool http = conn->head_state == MCP__HEAD_DONE;
   if (conn->tls == NULL && (!http || conn->head.status == 400) && speaks_tls(doctor, conn))
     return DIAGNOSIS_TLS;
   if (http && conn->head.status == 101)
-    return strstr(conn->problem, "Sec-WebSocket-Accept") != NULL ? DIAGNOSIS_WRONG_ACCEPT
-                                                                 : DIAGNOSIS_WRONG_SWITCH;
+    return strstr(conn->upgrade_error, "Sec-WebSocket-Accept") != NULL ? DIAGNOSIS_WRONG_ACCEPT
+                                                                       : DIAGNOSIS_WRONG_SWITCH;
   if (http)
-    return why_status(conn->head.status);
-  if (conn->first_len > 0)
-    return conn->head_state == MCP__HEAD_BAD ? why_other(conn) : DIAGNOSIS_UPGRADE_UNFINISHED;
+    return diagnose_status(conn->head.status);
+  if (conn->initial_len > 0)
+    return conn->head_state == MCP__HEAD_BAD ? diagnose_protocol(conn) : DIAGNOSIS_UPGRADE_UNFINISHED;
   return conn->state == RAW_CONN_ENDED ? DIAGNOSIS_UPGRADE_CLOSED
-                                       : doctor_late(doctor, DIAGNOSIS_UPGRADE_SILENT);
+                                       : doctor_timeout_cause(doctor, DIAGNOSIS_UPGRADE_SILENT);
 }
 
 /* So many bytes of a text: up to the end of its line, and no more than max. */
@@ -128,21 +129,22 @@ static const char *find_header(const char *answer, const char *name) {
 
 /* The server's own words: the first line, where it sends its callers, the body's beginning. */
 static void describe_answer(const raw_conn_t *conn, char *text, size_t size) {
-  const char *body = strstr(conn->first, "\r\n\r\n"), *location = find_header(conn->first, "Location");
+  const char *body = strstr(conn->initial_data, "\r\n\r\n"),
+             *location = find_header(conn->initial_data, "Location");
   int location_len =
       line_length(location, strcspn(location, "?") < SHOWN_LINE ? strcspn(location, "?") : SHOWN_LINE);
   int body_len = body != NULL ? line_length(body += 4, SHOWN_LINE) : 0;
-  snprintf(text, size, "\"%.*s\"%s%.*s%s%.*s%s", line_length(conn->first, SHOWN_LINE), conn->first,
-           location_len > 0 ? ", Location: " : "", location_len, location, body_len > 0 ? ", \"" : "",
-           body_len, body_len > 0 ? body : "", body_len > 0 ? "\"" : "");
+  snprintf(text, size, "\"%.*s\"%s%.*s%s%.*s%s", line_length(conn->initial_data, SHOWN_LINE),
+           conn->initial_data, location_len > 0 ? ", Location: " : "", location_len, location,
+           body_len > 0 ? ", \"" : "", body_len, body_len > 0 ? body : "", body_len > 0 ? "\"" : "");
 }
 
-static void add_refusal(doctor_t *doctor, const raw_conn_t *conn) {
+static void add_failure(doctor_t *doctor, const raw_conn_t *conn) {
   char answer[FINDING_WHAT_SIZE - FINDING_ADDRESS_SIZE - 16];
-  double ms = conn->state == RAW_CONN_OPEN && conn->head_state == MCP__HEAD_MORE ? doctor_ms(doctor)
-                                                                                 : raw_conn_ms(conn);
-  diagnosis_id_t diagnosis = why_not(doctor, conn);
-  if (conn->first_len > 0 && !is_tls(conn))
+  double ms = conn->state == RAW_CONN_OPEN && conn->head_state == MCP__HEAD_MORE ? doctor_elapsed_ms(doctor)
+                                                                                 : raw_conn_step_ms(conn);
+  diagnosis_id_t diagnosis = diagnose_upgrade(doctor, conn);
+  if (conn->initial_len > 0 && !is_tls(conn))
     describe_answer(conn, answer, sizeof answer);
   else if (is_tls(conn))
     snprintf(answer, sizeof answer, "in TLS");
@@ -159,20 +161,20 @@ bool doctor_upgrade(doctor_t *doctor) {
   for (size_t i = 0; i < doctor->address_count; i++)
     if (doctor->conns[i]->state == RAW_CONN_OPEN)
       raw_conn_upgrade(doctor->conns[i], &doctor->url);
-  net_wait(&doctor->net, all_judged, doctor, UPGRADE_MS);
+  net_wait(&doctor->net, all_upgrades_done, doctor, UPGRADE_MS);
   for (size_t i = 0; i < doctor->address_count; i++) {
     raw_conn_t *conn = doctor->conns[i];
     if (*conn->key == '\0')
       continue; /* it was not asked: there is no connection */
-    if (conn->head_state == MCP__HEAD_DONE && conn->switch_status == 0) {
-      doctor_add(doctor, DIAGNOSIS_NONE, conn->name, raw_conn_ms(conn), "%s switches to WebSocket",
+    if (conn->head_state == MCP__HEAD_DONE && conn->upgrade_status == 0) {
+      doctor_add(doctor, DIAGNOSIS_NONE, conn->name, raw_conn_step_ms(conn), "%s switches to WebSocket",
                  conn->name);
-      doctor->talk = doctor->talk != NULL ? doctor->talk : conn;
+      doctor->mcp_conn = doctor->mcp_conn != NULL ? doctor->mcp_conn : conn;
       continue;
     }
     if (conn->head_state == MCP__HEAD_DONE)
       net_wait(&doctor->net, has_ended, conn, BODY_MS);
-    add_refusal(doctor, conn);
+    add_failure(doctor, conn);
   }
-  return doctor->talk != NULL;
+  return doctor->mcp_conn != NULL;
 }

@@ -12,25 +12,25 @@
 #include <string.h>
 #include "transport/auth.h"
 #include "base/mem.h"
-#include "checked.h"
+#include "check_alloc.h"
 #include "raw_conn.h"
 
 enum { MAX_ADDRESSES = 8, CONNECT_MS = 5000 };
 
-MCP_PRINTF(3, 4) static bool fail(fetched_t *fetched, int status, const char *format, ...) {
+MCP_PRINTF(3, 4) static bool fail(fetch_result_t *fetched, int status, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  vsnprintf(fetched->problem, sizeof fetched->problem, format, args);
+  vsnprintf(fetched->error, sizeof fetched->error, format, args);
   va_end(args);
   fetched->status = status;
   return false;
 }
 
-static raw_conn_t *reach(net_t *net, const mcp__url_t *url, fetched_t *fetched) {
+static raw_conn_t *connect_to(net_t *net, const mcp__url_t *url, fetch_result_t *fetched) {
   struct sockaddr_storage addresses[MAX_ADDRESSES];
   int status;
   size_t count =
-      net_look_up(net, url->address, url->port, addresses, MAX_ADDRESSES, net_left_ms(net), &status);
+      net_resolve(net, url->address, url->port, addresses, MAX_ADDRESSES, net_left_ms(net), &status);
   if (count == 0) {
     fail(fetched, status == UV_ETIMEDOUT ? MCP_ETIMEOUT : MCP_ERESOLVE, "%s: %s", url->host,
          uv_strerror(status));
@@ -46,16 +46,17 @@ static raw_conn_t *reach(net_t *net, const mcp__url_t *url, fetched_t *fetched) 
   return NULL;
 }
 
-static bool secure(raw_conn_t *conn, const mcp__url_t *url, const options_t *options, fetched_t *fetched) {
-  char problem[512];
+static bool start_tls(raw_conn_t *conn, const mcp__url_t *url, const options_t *options,
+                      fetch_result_t *fetched) {
+  char error[512];
   mcp__tls_context_t *context;
   if (!url->tls)
     return true;
-  if (mcp__tls_client(mcp_env_text("ICCM_TLS_CA", NULL), &context, problem, sizeof problem) != 0)
-    return fail(fetched, MCP_EENV, "%s", problem);
+  if (mcp__tls_client(mcp_env_text("ICCM_TLS_CA", NULL), &context, error, sizeof error) != 0)
+    return fail(fetched, MCP_EENV, "%s", error);
   raw_conn_start_tls(conn, context, url->host, !options->insecure);
   mcp__tls_release(context); /* the connection holds it */
-  if (!net_wait(conn->net, raw_conn_is_secured, conn, UINT64_MAX))
+  if (!net_wait(conn->net, raw_conn_tls_done, conn, UINT64_MAX))
     return fail(fetched, MCP_ETIMEOUT, "no answer in TLS");
   if (conn->state == RAW_CONN_OPEN)
     return true;
@@ -69,20 +70,21 @@ static bool has_ended(void *arg) {
 }
 
 /* Says what the answer is worth. */
-static bool judge(const raw_conn_t *conn, const char *path, fetched_t *fetched) {
+static bool check_response(const raw_conn_t *conn, const char *path, fetch_result_t *fetched) {
   mcp__head_t head;
   if (conn->status == UV_EMSGSIZE)
     return fail(fetched, MCP_ETOOBIG, "the answer is larger than %d MiB", FETCH_MAX_BYTES >> 20);
   if (mcp__head_init(&head, false) != 0) /* UNTESTED: needs memory to run out */
     return fail(fetched, UV_ENOMEM, "%s", uv_strerror(UV_ENOMEM));
-  mcp__head_state_t state = mcp__head_feed(&head, fetched->answer.data, fetched->answer.len, &fetched->body);
+  mcp__head_state_t state =
+      mcp__head_feed(&head, fetched->response.data, fetched->response.len, &fetched->body_offset);
   int http = head.status;
   mcp__head_deinit(&head);
   if (state == MCP__HEAD_MORE)
     return fail(fetched, MCP_EDISCONNECTED, "the server closed before it had answered");
   if (state == MCP__HEAD_BAD)
     return fail(fetched, MCP_EPROTOCOL, "what came is no HTTP");
-  fetched->http = http;
+  fetched->http_status = http;
   if (http == 401 || http == 403)
     return fail(fetched, MCP_EREFUSED, "the server answered %d", http);
   if (http != 200)
@@ -92,74 +94,75 @@ static bool judge(const raw_conn_t *conn, const char *path, fetched_t *fetched) 
   return true;
 }
 
-/* trusted: the address was given, and gets the token; where it is a default that is for this machine alone.
+/* url_given: the address was given, and gets the token; where it is a default that is for this machine alone.
  */
-static bool ask(raw_conn_t *conn, const mcp__url_t *url, bool trusted, const char *path, fetched_t *fetched) {
+static bool send_request(raw_conn_t *conn, const mcp__url_t *url, bool url_given, const char *path,
+                         fetch_result_t *fetched) {
   char request[2048];
   const char *token = NULL;
   if (mcp__token_from_environment(&token) != 0)
     return fail(fetched, MCP_EENV, "%s", mcp_last_error());
-  if (!trusted && !mcp__peer_is_loopback((const struct sockaddr *)&conn->address))
+  if (!url_given && !mcp__peer_is_loopback((const struct sockaddr *)&conn->address))
     token = NULL;
   int len =
       snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s%s%s\r\n",
                path, url->authority, token != NULL ? "Authorization: Bearer " : "",
                token != NULL ? token : "", token != NULL ? "\r\n" : "");
-  conn->whole = &fetched->answer;
+  conn->received = &fetched->response;
   raw_conn_send_raw(conn, request, (size_t)len);
   if (!net_wait(conn->net, has_ended, conn, UINT64_MAX))
     return fail(fetched, MCP_ETIMEOUT, "no answer to GET %s", path);
-  return judge(conn, path, fetched);
+  return check_response(conn, path, fetched);
 }
 
 /* The first of the places that accepts, whose address goes to *url; NULL: none. Of Godot's default ones the
  * second is tried where the name of the first is unknown, as clients do. */
-static raw_conn_t *reach_any(const mcp__url_t *urls, unsigned count, bool trusted, const mcp__url_t **url,
-                             fetched_t *fetched) {
+static raw_conn_t *connect_to_any(const mcp__url_t *urls, unsigned count, bool url_given,
+                                  const mcp__url_t **url, fetch_result_t *fetched) {
   raw_conn_t *conn = NULL;
   for (unsigned i = 0; i < count && conn == NULL; i++) {
     *url = &urls[i];
-    conn = reach(fetched->net, *url, fetched);
-    if (conn == NULL && !trusted && fetched->status != MCP_ERESOLVE)
+    conn = connect_to(fetched->net, *url, fetched);
+    if (conn == NULL && !url_given && fetched->status != MCP_ERESOLVE)
       break;
   }
-  fetched->reached = conn != NULL ? MCP_STAGE_OPEN : MCP_STAGE_CONNECTING;
+  fetched->stage = conn != NULL ? MCP_STAGE_OPEN : MCP_STAGE_CONNECTING;
   return conn;
 }
 
-static bool fetch_from(const options_t *options, const mcp__url_t *urls, unsigned count, bool trusted,
-                       const char *path, fetched_t *fetched) {
+static bool fetch_from(const options_t *options, const mcp__url_t *urls, unsigned count, bool url_given,
+                       const char *path, fetch_result_t *fetched) {
   const mcp__url_t *url;
-  fetched->net = checked(calloc(1, sizeof *fetched->net));
+  fetched->net = check_alloc(calloc(1, sizeof *fetched->net));
   int status = net_init(fetched->net, options->timeout_ms);
   if (status != 0) { /* UNTESTED: needs a process without descriptors */
     free(fetched->net);
     fetched->net = NULL;
     return fail(fetched, MCP_EENV, "no event loop: %s", uv_strerror(status));
   }
-  raw_conn_t *conn = reach_any(urls, count, trusted, &url, fetched);
-  if (conn == NULL || !secure(conn, url, options, fetched))
+  raw_conn_t *conn = connect_to_any(urls, count, url_given, &url, fetched);
+  if (conn == NULL || !start_tls(conn, url, options, fetched))
     return false;
   fetched->status = 0; /* of a place that did not accept */
-  return ask(conn, url, trusted, path, fetched);
+  return send_request(conn, url, url_given, path, fetched);
 }
 
-bool fetch(const options_t *options, const char *path, fetched_t *fetched) {
+bool fetch(const options_t *options, const char *path, fetch_result_t *fetched) {
   mcp__url_t *urls;
   unsigned count;
   const char *given = options->url != NULL ? options->url : mcp_env_text("GODOT_URL", NULL);
-  *fetched = (fetched_t){.status = 0};
-  mcp__buf_init(&fetched->answer, FETCH_MAX_BYTES, NULL);
-  fetched->status = mcp__urls_parse(given != NULL ? given : MCP__URL_GODOT_DEFAULTS, &urls, &count,
-                                    fetched->problem, sizeof fetched->problem);
+  *fetched = (fetch_result_t){.status = 0};
+  mcp__buf_init(&fetched->response, FETCH_MAX_BYTES, NULL);
+  fetched->status = mcp__urls_parse(given != NULL ? given : MCP__URL_GODOT_DEFAULTS, &urls, &count, fetched->error,
+                                    sizeof fetched->error);
   bool ok = fetched->status == 0 && fetch_from(options, urls, count, given != NULL, path, fetched);
   mcp__free(urls);
   return ok;
 }
 
-void fetch_end(fetched_t *fetched, int exit_code) {
+void fetch_free(fetch_result_t *fetched, int exit_code) {
   if (fetched->net != NULL)
     net_deinit(fetched->net, exit_code);
   free(fetched->net);
-  mcp__buf_deinit(&fetched->answer);
+  mcp__buf_deinit(&fetched->response);
 }

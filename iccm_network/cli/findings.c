@@ -8,14 +8,14 @@
  * What a peer said stands in `what` and goes through print_line(), which makes it safe.
  */
 #include <string.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "exit_codes.h"
 #include "findings.h"
 #include "print.h"
 
 enum { STAGE_COLUMN = 9, WHAT_COLUMN = 24, TIME_COLUMN = 82 };
 
-static const char *const words[] = {
+static const char *const verdict_names[] = {
     [VERDICT_OK] = "ok", [VERDICT_WARNING] = "warning", [VERDICT_FAILED] = "FAILED"};
 
 static size_t count_of(const findings_t *findings, verdict_t verdict) {
@@ -41,21 +41,21 @@ static void print_explained(const print_t *out, const char *label, const char *t
 }
 
 void finding_print(const print_t *out, const finding_t *finding) {
-  const char *word = words[finding->diagnosis->verdict];
-  bool well = finding->diagnosis->verdict == VERDICT_OK;
-  if (!well)
+  const char *word = verdict_names[finding->diagnosis->verdict];
+  bool is_ok = finding->diagnosis->verdict == VERDICT_OK;
+  if (!is_ok)
     print_bold(out);
   fputs(word, out->file);
   print_pad(out, STAGE_COLUMN - strlen(word));
   fputs(finding->stage, out->file);
-  if (!well)
+  if (!is_ok)
     print_plain(out);
   print_pad(out, WHAT_COLUMN - STAGE_COLUMN - strlen(finding->stage));
   size_t used = WHAT_COLUMN + print_line(out, finding->what, strlen(finding->what), 0);
   print_pad(out, used < TIME_COLUMN && out->width == 0 ? TIME_COLUMN - used : 2);
   fprintf(out->file, "%.1f ms\n", finding->ms);
-  print_explained(out, "cause: ", finding->diagnosis->why);
-  print_explained(out, "to do: ", finding->diagnosis->what_to_do);
+  print_explained(out, "cause: ", finding->diagnosis->cause);
+  print_explained(out, "to do: ", finding->diagnosis->to_do);
 }
 
 static void print_count(const print_t *out, size_t count, const char *what) {
@@ -92,20 +92,20 @@ static void add_ms(yyjson_mut_doc *doc, yyjson_mut_val *object, double ms) {
 static yyjson_mut_val *finding_json(yyjson_mut_doc *doc, const finding_t *finding) {
   yyjson_mut_val *object = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_str(doc, object, "stage", finding->stage);
-  yyjson_mut_obj_add_str(doc, object, "verdict",
-                         finding->diagnosis->verdict == VERDICT_FAILED ? "failed"
-                                                                       : words[finding->diagnosis->verdict]);
+  yyjson_mut_obj_add_str(
+      doc, object, "verdict",
+      finding->diagnosis->verdict == VERDICT_FAILED ? "failed" : verdict_names[finding->diagnosis->verdict]);
   add_text(doc, object, "address", finding->address);
   add_ms(doc, object, finding->ms);
   yyjson_mut_obj_add_val(doc, object, "what", print_safe(doc, finding->what, strlen(finding->what)));
   add_text(doc, object, "name", finding->diagnosis->name);
-  add_text(doc, object, "cause", finding->diagnosis->why);
-  add_text(doc, object, "to_do", finding->diagnosis->what_to_do);
+  add_text(doc, object, "cause", finding->diagnosis->cause);
+  add_text(doc, object, "to_do", finding->diagnosis->to_do);
   return object;
 }
 
 void findings_print_json(const print_t *out, const findings_t *findings, const char *url, double ms) {
-  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
+  yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
   yyjson_mut_val *root = yyjson_mut_obj(doc), *list = yyjson_mut_arr(doc);
   yyjson_mut_doc_set_root(doc, root);
   yyjson_mut_obj_add_str(doc, root, "url", url);
@@ -116,7 +116,7 @@ void findings_print_json(const print_t *out, const findings_t *findings, const c
   for (size_t i = 0; i < findings->count; i++)
     yyjson_mut_arr_append(list, finding_json(doc, &findings->list[i]));
   yyjson_mut_obj_add_val(doc, root, "findings", list);
-  yyjson_doc *written = checked(yyjson_mut_doc_imut_copy(doc, NULL));
+  yyjson_doc *written = check_alloc(yyjson_mut_doc_imut_copy(doc, NULL));
   print_json(out, yyjson_doc_get_root(written), false);
   yyjson_doc_free(written);
   yyjson_mut_doc_free(doc);

@@ -26,13 +26,13 @@ void histogram_add(histogram_t *histogram, uint64_t value) {
     histogram->max = value;
 }
 
-uint64_t histogram_quantile(const histogram_t *histogram, double share) {
-  double exact = share * (double)histogram->total;
-  uint64_t wanted = (uint64_t)exact, seen = 0;
-  wanted += (double)wanted < exact;
+uint64_t histogram_quantile(const histogram_t *histogram, double quantile) {
+  double exact = quantile * (double)histogram->total;
+  uint64_t target = (uint64_t)exact, cumulative = 0;
+  target += (double)target < exact;
   for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
-    seen += histogram->counts[i];
-    if (seen >= wanted && seen > 0)
+    cumulative += histogram->counts[i];
+    if (cumulative >= target && cumulative > 0)
       return bucket_end(i) < histogram->max ? bucket_end(i) : histogram->max;
   }
   return 0;

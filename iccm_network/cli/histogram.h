@@ -18,6 +18,6 @@ void histogram_add(histogram_t *histogram, uint64_t value);
 
 /* The smallest value that is not exceeded by the given share (0 to 1) of all values, rounded up to the end of
  * its bucket, but never above max. 0 where there are none. */
-uint64_t histogram_quantile(const histogram_t *histogram, double share);
+uint64_t histogram_quantile(const histogram_t *histogram, double quantile);
 
 #endif

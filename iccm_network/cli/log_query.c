@@ -6,23 +6,23 @@
 #include <iccm_service.h>
 #include <stdlib.h>
 #include <string.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "sync_client.h"
 
 enum { PAGE_ROWS = 1000 };
 
-typedef struct reading {
+typedef struct read_request {
   log_query_rows_t *rows;
   char *cursor; /* owned; NULL: there is no further page */
-  sync_client_cb failed;
+  sync_client_cb on_error;
   void *arg;
   bool ok;
-} reading_t;
+} read_request_t;
 
 options_t log_query_options(const options_t *options) {
-  options_t mine = *options;
-  mine.url = options->word_count > 0 ? options->words[0] : NULL;
-  return mine;
+  options_t godot = *options;
+  godot.url = options->arg_count > 0 ? options->args[0] : NULL;
+  return godot;
 }
 
 static void put_text(yyjson_mut_doc *doc, yyjson_mut_val *args, const char *name, const char *text) {
@@ -39,7 +39,7 @@ static void put_time(yyjson_mut_doc *doc, yyjson_mut_val *args, const char *name
 }
 
 static yyjson_mut_doc *make_args(const log_query_filter_t *filter, size_t limit, const char *cursor) {
-  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
+  yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
   yyjson_mut_val *args = yyjson_mut_obj(doc);
   yyjson_mut_doc_set_root(doc, args);
   put_text(doc, args, "component", filter->component);
@@ -54,23 +54,23 @@ static yyjson_mut_doc *make_args(const log_query_filter_t *filter, size_t limit,
 }
 
 /* A copy of the rows that outlives the answer. */
-static void keep_page(log_query_rows_t *rows, yyjson_val *logs) {
-  yyjson_mut_doc *copy = checked(yyjson_mut_doc_new(NULL));
-  yyjson_mut_doc_set_root(copy, checked(yyjson_val_mut_copy(copy, logs)));
-  rows->pages = checked(realloc(rows->pages, (rows->page_count + 1) * sizeof *rows->pages));
-  rows->pages[rows->page_count++] = checked(yyjson_mut_doc_imut_copy(copy, NULL));
+static void append_page(log_query_rows_t *rows, yyjson_val *logs) {
+  yyjson_mut_doc *copy = check_alloc(yyjson_mut_doc_new(NULL));
+  yyjson_mut_doc_set_root(copy, check_alloc(yyjson_val_mut_copy(copy, logs)));
+  rows->pages = check_alloc(realloc(rows->pages, (rows->page_count + 1) * sizeof *rows->pages));
+  rows->pages[rows->page_count++] = check_alloc(yyjson_mut_doc_imut_copy(copy, NULL));
   rows->count += yyjson_arr_size(logs);
   yyjson_mut_doc_free(copy);
 }
 
-/* The rows of an answer; NULL: failed was called. */
-static yyjson_val *logs_of(sync_client_t *sync, const mcp_result_t *result, sync_client_cb failed,
+/* The rows of an answer; NULL: on_error was called. */
+static yyjson_val *logs_of(sync_client_t *sync, const mcp_result_t *result, sync_client_cb on_error,
                            void *arg) {
   yyjson_val *logs = yyjson_obj_get(result->value, "logs");
-  const mcp_result_t odd = {.status = MCP_EPROTOCOL, .message = "the answer has no array logs"};
+  const mcp_result_t malformed = {.status = MCP_EPROTOCOL, .message = "the answer has no array logs"};
   if (result->status == 0 && !result->is_error && yyjson_is_arr(logs))
     return logs;
-  failed(sync, result->status != 0 || result->is_error ? result : &odd, arg);
+  on_error(sync, result->status != 0 || result->is_error ? result : &malformed, arg);
   return NULL;
 }
 
@@ -81,81 +81,83 @@ static const char *next_cursor(const mcp_result_t *result) {
 }
 
 static void on_page(sync_client_t *sync, const mcp_result_t *result, void *arg) {
-  reading_t *reading = arg;
-  yyjson_val *logs = logs_of(sync, result, reading->failed, reading->arg);
+  read_request_t *request = arg;
+  yyjson_val *logs = logs_of(sync, result, request->on_error, request->arg);
   const char *next = next_cursor(result);
-  free(reading->cursor);
-  reading->cursor = NULL;
-  reading->ok = logs != NULL;
-  if (!reading->ok)
+  free(request->cursor);
+  request->cursor = NULL;
+  request->ok = logs != NULL;
+  if (!request->ok)
     return;
-  keep_page(reading->rows, logs);
-  reading->cursor = next != NULL && yyjson_arr_size(logs) > 0 ? checked(strdup(next)) : NULL;
+  append_page(request->rows, logs);
+  request->cursor = next != NULL && yyjson_arr_size(logs) > 0 ? check_alloc(strdup(next)) : NULL;
 }
 
 bool log_query_read(sync_client_t *sync, const log_query_filter_t *filter, size_t max, log_query_rows_t *rows,
-                    sync_client_cb failed, void *arg) {
-  reading_t reading = {.rows = rows, .cursor = checked(strdup("")), .failed = failed, .arg = arg};
+                    sync_client_cb on_error, void *arg) {
+  read_request_t request = {
+      .rows = rows, .cursor = check_alloc(strdup("")), .on_error = on_error, .arg = arg};
   *rows = (log_query_rows_t){.pages = NULL};
   do {
     size_t left = max - rows->count;
-    reading.ok = false;
+    request.ok = false;
     sync_client_call(sync, "logger_query",
-                     make_args(filter, left < PAGE_ROWS ? left : PAGE_ROWS, reading.cursor), on_page,
-                     &reading);
-  } while (reading.ok && reading.cursor != NULL && rows->count < max);
-  rows->more = reading.cursor != NULL;
-  free(reading.cursor);
-  if (!reading.ok)
+                     make_args(filter, left < PAGE_ROWS ? left : PAGE_ROWS, request.cursor), on_page,
+                     &request);
+  } while (request.ok && request.cursor != NULL && rows->count < max);
+  rows->more = request.cursor != NULL;
+  free(request.cursor);
+  if (!request.ok)
     log_query_rows_deinit(rows);
-  return reading.ok;
+  return request.ok;
 }
 
 /* ---- following ------------------------------------------------------------------------------------- */
 
-typedef struct following {
+typedef struct follow_request {
   char **cursor;
   size_t *count;
   void (*each)(yyjson_val *row, void *arg);
-  sync_client_cb failed;
+  sync_client_cb on_error;
   void *arg;
   bool ok;
-} following_t;
+} follow_request_t;
 
-static void on_arrived(sync_client_t *sync, const mcp_result_t *result, void *arg) {
-  following_t *following = arg;
+static void on_follow_page(sync_client_t *sync, const mcp_result_t *result, void *arg) {
+  follow_request_t *request = arg;
   const mcp_result_t older = {.status = MCP_EPROTOCOL,
                               .message = "the log store is older than this program, and cannot be followed"};
   const char *next = next_cursor(result);
-  yyjson_val *logs = logs_of(sync, result, following->failed, following->arg), *row;
+  yyjson_val *logs = logs_of(sync, result, request->on_error, request->arg), *row;
   size_t i, max;
-  following->ok = logs != NULL && next != NULL;
+  request->ok = logs != NULL && next != NULL;
   if (logs != NULL && next == NULL)
-    following->failed(sync, &older, following->arg);
-  if (!following->ok)
+    request->on_error(sync, &older, request->arg);
+  if (!request->ok)
     return;
-  free(*following->cursor);
-  *following->cursor = checked(strdup(next));
-  *following->count = yyjson_arr_size(logs);
+  free(*request->cursor);
+  *request->cursor = check_alloc(strdup(next));
+  *request->count = yyjson_arr_size(logs);
   yyjson_arr_foreach(logs, i, max, row) {
-    following->each(row, following->arg);
+    request->each(row, request->arg);
   }
 }
 
-bool log_query_arrived(sync_client_t *sync, const log_query_filter_t *filter, char **cursor, size_t *count,
-                       void (*each)(yyjson_val *row, void *arg), sync_client_cb failed, void *arg) {
-  following_t following = {.cursor = cursor, .count = count, .each = each, .failed = failed, .arg = arg};
-  sync_client_call(sync, "logger_query", make_args(filter, PAGE_ROWS, *cursor), on_arrived, &following);
-  return following.ok;
+bool log_query_follow(sync_client_t *sync, const log_query_filter_t *filter, char **cursor, size_t *count,
+                      void (*each)(yyjson_val *row, void *arg), sync_client_cb on_error, void *arg) {
+  follow_request_t request = {
+      .cursor = cursor, .count = count, .each = each, .on_error = on_error, .arg = arg};
+  sync_client_call(sync, "logger_query", make_args(filter, PAGE_ROWS, *cursor), on_follow_page, &request);
+  return request.ok;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------ */
 
-void log_query_each(const log_query_rows_t *rows, void (*each)(yyjson_val *row, void *arg), void *arg) {
+void log_query_for_each(const log_query_rows_t *rows, void (*each)(yyjson_val *row, void *arg), void *arg) {
   for (size_t page = rows->page_count; page-- > 0;) {
     yyjson_val *logs = yyjson_doc_get_root(rows->pages[page]);
     size_t i, count;
-    yyjson_val *row, **ordered = checked(malloc((yyjson_arr_size(logs) + 1) * sizeof *ordered));
+    yyjson_val *row, **ordered = check_alloc(malloc((yyjson_arr_size(logs) + 1) * sizeof *ordered));
     yyjson_arr_foreach(logs, i, count, row) ordered[i] = row; /* they are found in this order alone */
     while (i-- > 0)
       each(ordered[i], arg);

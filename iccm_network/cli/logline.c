@@ -4,12 +4,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "print.h"
 
 enum { TIME_COLUMNS = 23, LEVEL_COLUMNS = 5 };
 
-const char *logline_text(yyjson_val *row, const char *name) {
+const char *logline_string(yyjson_val *row, const char *name) {
   const char *text = yyjson_get_str(yyjson_obj_get(row, name));
   return text != NULL ? text : "";
 }
@@ -35,16 +35,16 @@ static void print_data(const print_t *print, yyjson_val *data) {
   if (data == NULL || yyjson_is_null(data))
     return;
   size_t len;
-  char *text = checked(yyjson_val_write(data, 0, &len));
+  char *text = check_alloc(yyjson_val_write(data, 0, &len));
   fputs("  ", print->file);
   print_line(print, text, len, 0);
   free(text);
 }
 
 void logline_print(const print_t *print, yyjson_val *row) {
-  const char *level = logline_text(row, "level"), *trace = logline_text(row, "trace_id");
+  const char *level = logline_string(row, "level"), *trace = logline_string(row, "trace_id");
   yyjson_val *message = yyjson_obj_get(row, "message"), *component = yyjson_obj_get(row, "component");
-  logline_time(print, logline_text(row, "created_at"));
+  logline_time(print, logline_string(row, "created_at"));
   fputc(' ', print->file);
   logline_colour(print, level);
   size_t used = print_line(print, level, strlen(level), 0);
@@ -83,10 +83,10 @@ bool logline_print_all(const print_t *print, yyjson_val *rows) {
   }
   if (yyjson_arr_size(rows) == 0)
     return false;
-  const char *first = logline_text(yyjson_arr_get_first(rows), "created_at"),
-             *last = logline_text(yyjson_arr_get_last(rows), "created_at");
+  const char *first = logline_string(yyjson_arr_get_first(rows), "created_at"),
+             *last = logline_string(yyjson_arr_get_last(rows), "created_at");
   bool newest_first = strcmp(first, last) > 0;
-  yyjson_val **ordered = checked(malloc(max * sizeof *ordered)); /* they are found in this order alone */
+  yyjson_val **ordered = check_alloc(malloc(max * sizeof *ordered)); /* they are found in this order alone */
   yyjson_arr_foreach(rows, i, max, row) ordered[newest_first ? max - 1 - i : i] = row;
   for (i = 0; i < max; i++)
     logline_print(print, ordered[i]);

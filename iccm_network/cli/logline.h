@@ -5,7 +5,7 @@
 #include "print.h"
 
 /* The text of a member; "" where it is none. Borrowed from the row. */
-const char *logline_text(yyjson_val *row, const char *name);
+const char *logline_string(yyjson_val *row, const char *name);
 
 /* A time as Godot writes it, as "2026-11-21 07:24:07.123". */
 void logline_time(const print_t *print, const char *time);

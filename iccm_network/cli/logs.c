@@ -12,19 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "commands.h"
 #include "print.h"
 #include "relative_time.h"
 #include "logline.h"
-#include "report.h"
+#include "error_report.h"
 #include "log_query.h"
 #include "dedup.h"
 #include "sync_client.h"
 
 enum {
-  LINES = 100,
-  LINES_SINCE = 10000, /* where --since says how far to go back */
+  DEFAULT_LINES = 100,
+  DEFAULT_LINES_SINCE = 10000, /* where --since says how far to go back */
   POLL_MS = 1000
 };
 
@@ -35,8 +35,8 @@ typedef struct logs {
   log_query_filter_t filter;
   char *cursor;  /* owned: where following goes on */
   dedup_t dedup; /* the first lines, while they may come again */
-  bool overlaps;
-  bool away; /* Godot does not answer, which was told */
+  bool dedup_active;
+  bool unavailable; /* Godot does not answer, which was told */
   int code;
 } logs_t;
 
@@ -44,7 +44,7 @@ typedef struct logs {
 
 static void show(yyjson_val *row, void *arg) {
   logs_t *logs = arg;
-  if (logs->overlaps && !dedup_add(&logs->dedup, logline_text(row, "id"), 0))
+  if (logs->dedup_active && !dedup_add(&logs->dedup, logline_string(row, "id"), 0))
     return;
   if (logs->options.json)
     print_json(logs->out, row, false);
@@ -52,7 +52,7 @@ static void show(yyjson_val *row, void *arg) {
     logline_print(logs->out, row);
 }
 
-static bool is_read(const print_t *out) {
+static bool has_reader(const print_t *out) {
   struct pollfd reader = {.fd = STDOUT_FILENO};
   return fflush(out->file) == 0 && (poll(&reader, 1, 0) <= 0 || (reader.revents & POLLERR) == 0);
 }
@@ -61,72 +61,72 @@ static bool is_read(const print_t *out) {
 
 static void on_failed(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   logs_t *logs = arg;
-  logs->code = report_failure(sync->options, logs->out, "logger_query", result, sync_client_reached(sync));
+  logs->code = report_failure(sync->options, logs->out, "logger_query", result, sync_client_stage(sync));
 }
 
 static bool show_first(logs_t *logs) {
   bool since = logs->filter.since_us != INT64_MIN;
-  int max = logs->options.lines > 0 ? logs->options.lines : since ? LINES_SINCE : LINES;
+  int max = logs->options.lines > 0 ? logs->options.lines : since ? DEFAULT_LINES_SINCE : DEFAULT_LINES;
   log_query_rows_t rows;
   if (!log_query_read(&logs->sync, &logs->filter, (size_t)max, &rows, on_failed, logs))
     return false;
   if (since && rows.more)
     fprintf(stderr, "iccm: older lines than these %zu are not shown; --lines N shows more\n", rows.count);
-  log_query_each(&rows, show, logs);
+  log_query_for_each(&rows, show, logs);
   log_query_rows_deinit(&rows);
   return true;
 }
 
-static void on_away(sync_client_t *sync, const mcp_result_t *result, void *arg) {
+static void on_follow_error(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   logs_t *logs = arg;
   const print_t err = {.file = stderr};
   (void)sync;
-  if (!logs->away) {
+  if (!logs->unavailable) {
     fputs("iccm: no answer from Godot, trying again: ", stderr);
     print_line(&err, result->message, strlen(result->message), 0);
     fputc('\n', stderr);
   }
-  logs->away = true;
+  logs->unavailable = true;
 }
 
-static void show_new(logs_t *logs) {
+static void show_arrived(logs_t *logs) {
   size_t count = 1;
-  while (count > 0 && is_read(logs->out)) {
-    sync_client_renew(&logs->sync);
-    if (!log_query_arrived(&logs->sync, &logs->filter, &logs->cursor, &count, show, on_away, logs))
+  while (count > 0 && has_reader(logs->out)) {
+    sync_client_reset_deadline(&logs->sync);
+    if (!log_query_follow(&logs->sync, &logs->filter, &logs->cursor, &count, show, on_follow_error, logs))
       return;
-    if (logs->away)
+    if (logs->unavailable)
       fputs("iccm: Godot answers again\n", stderr);
-    logs->away = false;
+    logs->unavailable = false;
   }
-  logs->overlaps = false;
+  logs->dedup_active = false;
 }
 
 /* Until nobody reads it any more; SIGINT ends the process. */
 static void follow(logs_t *logs) {
-  while (is_read(logs->out)) {
-    sync_client_pause(&logs->sync, POLL_MS);
-    show_new(logs);
+  while (has_reader(logs->out)) {
+    sync_client_sleep(&logs->sync, POLL_MS);
+    show_arrived(logs);
   }
 }
 
-static bool take_place(logs_t *logs) {
+static bool start_following(logs_t *logs) {
   size_t count;
-  logs->cursor = checked(strdup("arrival"));
-  logs->overlaps = true;
-  return log_query_arrived(&logs->sync, &logs->filter, &logs->cursor, &count, show, on_failed, logs);
+  logs->cursor = check_alloc(strdup("arrival"));
+  logs->dedup_active = true;
+  return log_query_follow(&logs->sync, &logs->filter, &logs->cursor, &count, show, on_failed, logs);
 }
 
 /* ---- the command ----------------------------------------------------------------------------------- */
 
 /* A time, as parse reads it, or how long ago; NULL leaves *us. */
 static bool read_time(const char *text, int (*parse)(const char *, size_t, int64_t *), int64_t *us) {
-  int64_t ago_us;
+  int64_t relative_us;
   if (text == NULL)
     return true;
-  if (!relative_time_parse(text, &ago_us))
+  if (!relative_time_parse(text, &relative_us))
     return parse(text, strlen(text), us) == 0;
-  *us = mcp_time_now_us() - ago_us;
+  *us = mcp_time_now_us() - relative_us;
   return true;
 }
 
@@ -140,16 +140,16 @@ int logs_run(const options_t *options, const print_t *out) {
                                      .since_us = INT64_MIN,
                                      .until_us = INT64_MAX};
   if (options->level != NULL && level < 0)
-    return report_usage(options, out, "--level takes TRACE, DEBUG, INFO, WARN or ERROR");
+    return report_usage_error(options, out, "--level takes TRACE, DEBUG, INFO, WARN or ERROR");
   if (!read_time(options->since, mcp_time_parse, &logs.filter.since_us) ||
       !read_time(options->until, mcp_time_parse_end, &logs.filter.until_us))
-    return report_usage(options, out, "--since and --until take 15m, 2h, 3d, or " MCP_TIME_FORM);
-  int code = sync_client_begin(&logs.sync, &logs.options, out);
+    return report_usage_error(options, out, "--since and --until take 15m, 2h, 3d, or " MCP_TIME_FORM);
+  int code = sync_client_open(&logs.sync, &logs.options, out);
   if (code != 0)
     return code;
-  if ((!options->follow || take_place(&logs)) && show_first(&logs) && options->follow)
+  if ((!options->follow || start_following(&logs)) && show_first(&logs) && options->follow)
     follow(&logs);
   free(logs.cursor);
   dedup_deinit(&logs.dedup);
-  return sync_client_end(&logs.sync, logs.code);
+  return sync_client_close(&logs.sync, logs.code);
 }

@@ -18,9 +18,9 @@
 #include "commands.h"
 #include "exit_codes.h"
 #include "print.h"
-#include "report.h"
+#include "error_report.h"
 
-enum { DEFAULT_WIDTH = 80, ANY_WORDS = INT_MAX };
+enum { DEFAULT_WIDTH = 80, ANY_ARGS = INT_MAX };
 
 enum option_id {
   OPTION_HELP = 256, /* above all characters */
@@ -81,7 +81,7 @@ static const unsigned common_options = BIT(OPTION_HELP) | BIT(OPTION_VERSION) | 
 
 typedef struct command {
   const char *name;
-  int min_words, max_words; /* behind the name: URL, TOOL, arguments */
+  int min_args, max_args; /* behind the name: URL, TOOL, arguments */
   unsigned own_options;
   int (*run)(const options_t *options, const print_t *out);
   const char *help;
@@ -100,7 +100,7 @@ static const command_t commands[] = {
     {"list", 0, 1, 0, list_run,
      "Usage: iccm list [URL]\n\n"
      "Shows the server's tools and what arguments they take. URL: as of iccm logs.\n"},
-    {"call", 2, ANY_WORDS, BIT(OPTION_TRACE) | BIT(OPTION_PROGRESS), call_run,
+    {"call", 2, ANY_ARGS, BIT(OPTION_TRACE) | BIT(OPTION_PROGRESS), call_run,
      "Usage: iccm call [--progress] [--trace ID] URL TOOL [JSON | - | key=value ...]\n\n"
      "Calls a tool and prints its answer: lines of a log as iccm logs does, rows as a\n"
      "table, whose cells a tab parts where it is not for a terminal; with --json as it\n"
@@ -113,7 +113,7 @@ static const command_t commands[] = {
      "Usage: iccm ping [--count N] URL\n\n"
      "Connects and measures round trips.\n\n"
      "  --count N          how many (default 4)\n"},
-    {"bench", 2, ANY_WORDS,
+    {"bench", 2, ANY_ARGS,
      BIT(OPTION_CONNECTIONS) | BIT(OPTION_IN_FLIGHT) | BIT(OPTION_SECONDS) | BIT(OPTION_SERVER_PID), bench_run,
      "Usage: iccm bench [OPTIONS] URL TOOL [JSON | - | key=value ...]\n\n"
      "Calls a tool as fast as the server answers, and measures. --timeout is that of\n"
@@ -262,9 +262,9 @@ static const char common_help[] =
 /* What the command line said, before it is judged as a whole. */
 typedef struct parsed {
   options_t options;
-  unsigned seen;       /* BIT() of each option given */
+  unsigned given;      /* BIT() of each option given */
   char bad_option[64]; /* "": none */
-  const char *bad_cause;
+  const char *bad_reason;
 } parsed_t;
 
 static bool parse_int(const char *text, int min, int max, int *out) {
@@ -287,7 +287,7 @@ static bool parse_seconds(const char *text, double min, double max, double *out)
 }
 
 /* Where an option's text goes, which its command judges; NULL: it has none. */
-static const char **text_of(options_t *options, int id) {
+static const char **text_option(options_t *options, int id) {
   switch (id) {
   case OPTION_TRACE:
     return &options->trace;
@@ -307,9 +307,9 @@ static const char **text_of(options_t *options, int id) {
 }
 
 /* NULL, or what the option's value must be. */
-static const char *take_option(options_t *options, int id, const char *value) {
+static const char *set_option(options_t *options, int id, const char *value) {
   double seconds = 0;
-  const char **text = text_of(options, id);
+  const char **text = text_option(options, id);
   if (text != NULL)
     *text = value;
   switch (id) {
@@ -331,9 +331,9 @@ static const char *take_option(options_t *options, int id, const char *value) {
   case OPTION_IN_FLIGHT:
     return parse_int(value, 1, 1024, &options->in_flight) ? NULL : "takes a number from 1 to 1024";
   case OPTION_LATE:
-    return parse_seconds(value, 0.1, 3600, &options->late) ? NULL : "takes seconds from 0.1 to 3600";
+    return parse_seconds(value, 0.1, 3600, &options->late_seconds) ? NULL : "takes seconds from 0.1 to 3600";
   case OPTION_SECONDS:
-    options->ends = true;
+    options->seconds_given = true;
     return parse_seconds(value, 0.1, 86400, &options->seconds) ? NULL : "takes seconds from 0.1 to 86400";
   case OPTION_TOKEN:
     return setenv("ICCM_AUTH_TOKEN", value, 1) == 0
@@ -358,10 +358,10 @@ static const char *take_option(options_t *options, int id, const char *value) {
 }
 
 /* Remembers the first option that is wrong. */
-static void take_bad(parsed_t *parsed, const char *dashes, const char *name, const char *cause) {
+static void record_bad_option(parsed_t *parsed, const char *dashes, const char *name, const char *cause) {
   if (parsed->bad_option[0] == '\0') {
     snprintf(parsed->bad_option, sizeof parsed->bad_option, "%s%s", dashes, name);
-    parsed->bad_cause = cause;
+    parsed->bad_reason = cause;
   }
 }
 
@@ -372,17 +372,17 @@ static void parse(parsed_t *parsed, int argc, char **argv) {
   while ((id = getopt_long(argc, argv, ":hf", option_table, &index)) != -1) {
     const char letter[] = {(char)optopt, '\0'};
     if (id == ':') {
-      take_bad(parsed, "", argv[optind - 1], "needs a value");
+      record_bad_option(parsed, "", argv[optind - 1], "needs a value");
     } else if (id == '?' && optopt > 0 && optopt < OPTION_HELP) {
-      take_bad(parsed, "-", letter, "is not an option");
+      record_bad_option(parsed, "-", letter, "is not an option");
     } else if (id == '?') {
-      take_bad(parsed, "", argv[optind - 1], "is not an option");
+      record_bad_option(parsed, "", argv[optind - 1], "is not an option");
     } else {
       id = id == 'h' ? OPTION_HELP : id == 'f' ? OPTION_FOLLOW : id;
-      parsed->seen |= BIT(id);
-      const char *cause = take_option(&parsed->options, id, optarg);
+      parsed->given |= BIT(id);
+      const char *cause = set_option(&parsed->options, id, optarg);
       if (cause != NULL)
-        take_bad(parsed, "--", option_table[index].name, cause);
+        record_bad_option(parsed, "--", option_table[index].name, cause);
     }
   }
 }
@@ -395,15 +395,15 @@ static const command_t *find_command(const char *name) {
   return NULL;
 }
 
-static const char *foreign_option(const command_t *command, unsigned seen) {
+static const char *find_unsupported_option(const command_t *command, unsigned given) {
   for (const struct option *option = option_table; option->name != NULL; option++) {
-    if (seen & BIT(option->val) & ~(common_options | command->own_options))
+    if (given & BIT(option->val) & ~(common_options | command->own_options))
       return option->name;
   }
   return NULL;
 }
 
-static print_t standard_output(void) {
+static print_t stdout_print(void) {
   print_t out = {.file = stdout};
   struct winsize size;
   if (!isatty(STDOUT_FILENO))
@@ -414,37 +414,37 @@ static print_t standard_output(void) {
   return out;
 }
 
-static int run_command(parsed_t *parsed, const print_t *out, int word_count, char *const *words) {
+static int run_command(parsed_t *parsed, const print_t *out, int arg_count, char *const *args) {
   options_t *options = &parsed->options;
-  const command_t *command = word_count > 0 ? find_command(words[0]) : NULL;
-  if (parsed->seen & BIT(OPTION_HELP)) {
+  const command_t *command = arg_count > 0 ? find_command(args[0]) : NULL;
+  if (parsed->given & BIT(OPTION_HELP)) {
     fputs(command != NULL ? command->help : general_help, out->file);
     fputs(common_help, out->file);
     return ICCM_OK;
   }
-  if (parsed->seen & BIT(OPTION_VERSION)) {
+  if (parsed->given & BIT(OPTION_VERSION)) {
     fputs("iccm " ICCM_VERSION "\n", out->file);
     return ICCM_OK;
   }
   char shown[MCP_SHOWN_SIZE]; /* the address may stand in the wrong place */
   if (parsed->bad_option[0] != '\0')
-    return report_usage(options, out, "%s %s; see iccm --help",
-                        mcp_redact_setting(NULL, parsed->bad_option, shown), parsed->bad_cause);
-  if (command == NULL && word_count > 0)
-    return report_usage(options, out, "%s is not a command; see iccm --help",
-                        mcp_redact_setting(NULL, words[0], shown));
+    return report_usage_error(options, out, "%s %s; see iccm --help",
+                              mcp_redact_setting(NULL, parsed->bad_option, shown), parsed->bad_reason);
+  if (command == NULL && arg_count > 0)
+    return report_usage_error(options, out, "%s is not a command; see iccm --help",
+                              mcp_redact_setting(NULL, args[0], shown));
   if (command == NULL)
-    return report_usage(options, out, "no command given; see iccm --help");
-  const char *foreign = foreign_option(command, parsed->seen);
-  if (foreign != NULL)
-    return report_usage(options, out, "--%s is no option of iccm %s", foreign, command->name);
-  if (word_count - 1 < command->min_words || word_count - 1 > command->max_words)
-    return report_usage(options, out, "too %s arguments; see iccm %s --help",
-                        word_count - 1 < command->min_words ? "few" : "many", command->name);
-  options->url = words[1];
-  options->tool = command->min_words > 1 ? words[2] : NULL;
-  options->words = words + 1 + command->min_words;
-  options->word_count = word_count - 1 - command->min_words;
+    return report_usage_error(options, out, "no command given; see iccm --help");
+  const char *unsupported = find_unsupported_option(command, parsed->given);
+  if (unsupported != NULL)
+    return report_usage_error(options, out, "--%s is no option of iccm %s", unsupported, command->name);
+  if (arg_count - 1 < command->min_args || arg_count - 1 > command->max_args)
+    return report_usage_error(options, out, "too %s arguments; see iccm %s --help",
+                              arg_count - 1 < command->min_args ? "few" : "many", command->name);
+  options->url = args[1];
+  options->tool = command->min_args > 1 ? args[2] : NULL;
+  options->args = args + 1 + command->min_args;
+  options->arg_count = arg_count - 1 - command->min_args;
   return command->run(options, out);
 }
 
@@ -470,7 +470,7 @@ static void on_interrupt(int number) {
 }
 
 /* The event loop must not get the number of a standard stream that whoever started this has closed. */
-static void fill_standard_streams(void) {
+static void open_missing_std_streams(void) {
   int fd;
   do
     fd = open("/dev/null", O_RDONLY); /* writing to it fails, as it did */
@@ -480,18 +480,21 @@ static void fill_standard_streams(void) {
 }
 
 int main(int argc, char **argv) {
-  parsed_t parsed = {
-      .options = {
-          .timeout_ms = 30000, .count = 4, .connections = 64, .in_flight = 16, .seconds = 5, .late = 30}};
-  fill_standard_streams();
+  parsed_t parsed = {.options = {.timeout_ms = 30000,
+                                 .count = 4,
+                                 .connections = 64,
+                                 .in_flight = 16,
+                                 .seconds = 5,
+                                 .late_seconds = 30}};
+  open_missing_std_streams();
   signal(SIGINT, on_interrupt);
   signal(SIGPIPE, SIG_IGN);
   setlocale(LC_CTYPE, "C.UTF-8"); /* wcwidth() */
   parse(&parsed, argc, argv);
-  print_t out = standard_output(), err = {.file = stderr};
+  print_t out = stdout_print(), err = {.file = stderr};
   mcp_set_log_handler(on_warning, MCP_LOG_WARN, &err);
   mcp_env_check();
   /* Commands report errors themselves: the library's own lines are shown only when asked for. */
   mcp_set_log_handler(on_log, parsed.options.verbose ? MCP_LOG_TRACE : MCP_LOG_ERROR + 1, &err);
-  return report_output(run_command(&parsed, &out, argc - optind, argv + optind));
+  return report_output_error(run_command(&parsed, &out, argc - optind, argv + optind));
 }

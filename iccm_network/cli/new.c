@@ -4,9 +4,9 @@
  * their paths are printed. Failure: an invalid name; a directory or file that exists; a place that cannot be
  * written. Nothing is overwritten, and what was written is removed again; signals wait until that is done.
  */
-#include "checked.h"
+#include "check_alloc.h"
 #include "commands.h"
-#include "report.h"
+#include "error_report.h"
 
 #include <errno.h>
 #include <iccm_service.h>
@@ -70,7 +70,7 @@ static bool is_reserved(const char *name) {
 
 /* ---- the files ------------------------------------------------------------------------------------- */
 
-static void fill_in(FILE *out, const char *text, const char *name) {
+static void expand_name(FILE *out, const char *text, const char *name) {
   const char *at;
   while ((at = strstr(text, PLACEHOLDER)) != NULL) {
     fprintf(out, "%.*s%s", (int)(at - text), text, name);
@@ -83,11 +83,11 @@ static void fill_in(FILE *out, const char *text, const char *name) {
 static char *path_of(const template_file_t *file, const char *name) {
   char *path = NULL;
   size_t len;
-  FILE *out = checked(open_memstream(&path, &len));
+  FILE *out = check_alloc(open_memstream(&path, &len));
   fprintf(out, "%s/", name);
-  fill_in(out, file->path, name);
+  expand_name(out, file->path, name);
   fclose(out);
-  return checked(path);
+  return check_alloc(path);
 }
 
 /* 0, or errno's code: there is no file then. */
@@ -96,7 +96,7 @@ static int write_file(const char *path, const char *text, const char *name) {
   if (out == NULL)
     return errno;
   errno = 0;
-  fill_in(out, text, name);
+  expand_name(out, text, name);
   int code = ferror(out) ? errno : 0;
   if (fclose(out) != 0 && code == 0)
     code = errno;
@@ -126,14 +126,14 @@ static int write_all(char *const *paths, const char *name, const char **failed) 
   return code;
 }
 
-static int write_undisturbed(char *const *paths, const char *name, const char **failed) {
-  sigset_t ending, before;
-  sigemptyset(&ending);
-  sigaddset(&ending, SIGINT);
-  sigaddset(&ending, SIGTERM);
-  sigaddset(&ending, SIGHUP);
+static int write_with_signals_blocked(char *const *paths, const char *name, const char **failed) {
+  sigset_t blocked, before;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGINT);
+  sigaddset(&blocked, SIGTERM);
+  sigaddset(&blocked, SIGHUP);
   signal(SIGXFSZ, SIG_IGN); /* a limit of the process is an error like a full disk */
-  sigprocmask(SIG_BLOCK, &ending, &before);
+  sigprocmask(SIG_BLOCK, &blocked, &before);
   int code = write_all(paths, name, failed);
   sigprocmask(SIG_SETMASK, &before, NULL);
   return code;
@@ -147,39 +147,41 @@ static void show(const options_t *options, const print_t *out, char *const *path
       fprintf(out->file, "%s\n", paths[i]);
     return;
   }
-  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
+  yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
   yyjson_mut_val *root = yyjson_mut_obj(doc), *list = yyjson_mut_obj_add_arr(doc, root, "files");
   yyjson_mut_doc_set_root(doc, root);
   for (size_t i = 0; i < FILES; i++)
     yyjson_mut_arr_add_str(doc, list, paths[i]);
-  yyjson_doc *written = checked(yyjson_mut_doc_imut_copy(doc, NULL));
+  yyjson_doc *written = check_alloc(yyjson_mut_doc_imut_copy(doc, NULL));
   print_json(out, yyjson_doc_get_root(written), false);
   yyjson_doc_free(written);
   yyjson_mut_doc_free(doc);
 }
 
-static int report(const options_t *options, const print_t *out, const char *failed, int code) {
+static int report_write_error(const options_t *options, const print_t *out, const char *failed, int code) {
   if (code == EEXIST)
-    return report_usage(options, out, "%s already exists (choose another name; nothing was written)", failed);
-  return report_usage(options, out, "cannot write %s: %s (nothing was kept)", failed, mcp_strerror(-code));
+    return report_usage_error(options, out, "%s already exists (choose another name; nothing was written)",
+                              failed);
+  return report_usage_error(options, out, "cannot write %s: %s (nothing was kept)", failed,
+                            mcp_strerror(-code));
 }
 
 int new_run(const options_t *options, const print_t *out) {
   const char *name = options->url, *failed; /* the first word */
   char shown[MCP_SHOWN_SIZE], *paths[FILES];
   if (!is_valid(name))
-    return report_usage(options, out,
-                        "invalid name %s: use 1 to %d letters, digits, - and _, beginning with a letter or _",
-                        mcp_redact_setting(NULL, name, shown), MAX_NAME);
+    return report_usage_error(
+        options, out, "invalid name %s: use 1 to %d letters, digits, - and _, beginning with a letter or _",
+        mcp_redact_setting(NULL, name, shown), MAX_NAME);
   if (is_reserved(name))
-    return report_usage(options, out, "invalid name %s: Meson reserves it (choose another)", name);
+    return report_usage_error(options, out, "invalid name %s: Meson reserves it (choose another)", name);
   for (size_t i = 0; i < FILES; i++)
     paths[i] = path_of(&files[i], name);
-  int code = write_undisturbed(paths, name, &failed);
+  int code = write_with_signals_blocked(paths, name, &failed);
   if (code == 0)
     show(options, out, paths);
   else
-    code = report(options, out, failed, code);
+    code = report_write_error(options, out, failed, code);
   for (size_t i = 0; i < FILES; i++)
     free(paths[i]);
   return code;

@@ -8,8 +8,8 @@
 typedef struct options {
   const char *url; /* NULL: Godot's, wherever that is */
   const char *tool;
-  char *const *words; /* what stands behind the tool: its arguments */
-  int word_count;
+  char *const *args; /* what stands behind the tool: its arguments */
+  int arg_count;
   bool json;     /* one JSON value on stdout */
   bool verbose;  /* the library's log lines on stderr */
   bool insecure; /* whoever the server is, in TLS */
@@ -23,9 +23,9 @@ typedef struct options {
   const char *component, *level, *text, *since, *until; /* of logs; NULL: not given */
   int lines;                                            /* 0: not given */
   bool follow;
-  bool progress; /* of call: shown */
-  double late; /* seconds */
-  bool ends;   /* after seconds, which were given */
+  bool progress;       /* of call: shown */
+  double late_seconds; /* seconds */
+  bool seconds_given;  /* after seconds, which were given */
 } options_t;
 
 #endif

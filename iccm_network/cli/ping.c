@@ -5,31 +5,31 @@
  * connection that it made. Stops at the first that fails.
  */
 #include <stdlib.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "commands.h"
 #include "exit_codes.h"
-#include "report.h"
+#include "error_report.h"
 #include "sync_client.h"
 
-typedef struct pinging {
+typedef struct ping_state {
   const print_t *out;
   uint64_t began_ns;
   double ms; /* of the last round trip */
   int code;
-} pinging_t;
+} ping_state_t;
 
-static void on_pong(sync_client_t *sync, const mcp_result_t *result, void *arg) {
-  pinging_t *pinging = arg;
-  pinging->ms = (double)(uv_hrtime() - pinging->began_ns) / 1e6;
+static void on_response(sync_client_t *sync, const mcp_result_t *result, void *arg) {
+  ping_state_t *state = arg;
+  state->ms = (double)(uv_hrtime() - state->began_ns) / 1e6;
   bool answered = result->status == 0 || result->status == MCP_METHOD_NOT_FOUND;
   if (!answered || result->is_error)
-    pinging->code = report_failure(sync->options, pinging->out, "ping", result, sync_client_reached(sync));
+    state->code = report_failure(sync->options, state->out, "ping", result, sync_client_stage(sync));
 }
 
-static bool ping(sync_client_t *sync, pinging_t *pinging) {
-  pinging->began_ns = uv_hrtime();
-  sync_client_request(sync, "ping", NULL, on_pong, pinging);
-  return pinging->code == ICCM_OK;
+static bool ping(sync_client_t *sync, ping_state_t *state) {
+  state->began_ns = uv_hrtime();
+  sync_client_request(sync, "ping", NULL, on_response, state);
+  return state->code == ICCM_OK;
 }
 
 static int compare(const void *a, const void *b) {
@@ -56,35 +56,35 @@ static void print_summary_json(const print_t *out, double first_ms, double *ms, 
 }
 
 /* Prints each round trip as it comes; stops where nobody reads it any more. */
-static void measure(sync_client_t *sync, pinging_t *pinging, double *ms) {
+static void measure(sync_client_t *sync, ping_state_t *state, double *ms) {
   const options_t *options = sync->options;
-  FILE *file = pinging->out->file;
-  if (!ping(sync, pinging))
+  FILE *file = state->out->file;
+  if (!ping(sync, state))
     return;
-  double first_ms = pinging->ms;
+  double first_ms = state->ms;
   if (!options->json)
     fprintf(file, "connected, first answer after %.3f ms\n", first_ms);
   for (int i = 0; i < options->count && fflush(file) == 0; i++) {
-    if (!ping(sync, pinging))
+    if (!ping(sync, state))
       return;
-    ms[i] = pinging->ms;
+    ms[i] = state->ms;
     if (!options->json)
       fprintf(file, "ping %d: %.3f ms\n", i + 1, ms[i]);
   }
   if (options->json)
-    print_summary_json(pinging->out, first_ms, ms, options->count);
+    print_summary_json(state->out, first_ms, ms, options->count);
   else
-    print_summary(pinging->out, ms, options->count);
+    print_summary(state->out, ms, options->count);
 }
 
 int ping_run(const options_t *options, const print_t *out) {
   sync_client_t sync;
-  pinging_t pinging = {.out = out};
-  int code = sync_client_begin(&sync, options, out);
+  ping_state_t state = {.out = out};
+  int code = sync_client_open(&sync, options, out);
   if (code != 0)
     return code;
-  double *ms = checked(calloc((size_t)options->count, sizeof *ms));
-  measure(&sync, &pinging, ms);
+  double *ms = check_alloc(calloc((size_t)options->count, sizeof *ms));
+  measure(&sync, &state, ms);
   free(ms);
-  return sync_client_end(&sync, pinging.code);
+  return sync_client_close(&sync, state.code);
 }

@@ -1,8 +1,8 @@
 /* print.c: escaping, wrapping and JSON for a terminal.
  *
  * Whatever a peer sends is data: the library's mcp_printable_next() says what of it a terminal may be shown.
- * All output of peers' text goes through glyph_next(), which tells what to show for the next character and how
- * many columns that takes; measuring, cutting and writing therefore always agree.
+ * All output of peers' text goes through glyph_next(), which tells what to show for the next character and
+ * how many columns that takes; measuring, cutting and writing therefore always agree.
  *
  * Writing errors stay in the FILE and are looked at once, by main.
  */
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <wchar.h>
 #include <iccm_network.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "print.h"
 
 enum { MIN_TEXT_COLUMNS = 20 };
@@ -72,10 +72,10 @@ size_t print_line(const print_t *print, const char *text, size_t len, size_t max
 yyjson_mut_val *print_safe(yyjson_mut_doc *doc, const char *text, size_t len) {
   char *shown = NULL;
   size_t shown_len;
-  print_t print = {.file = checked(open_memstream(&shown, &shown_len))};
+  print_t print = {.file = check_alloc(open_memstream(&shown, &shown_len))};
   print_line(&print, text, len, 0);
   fclose(print.file);
-  yyjson_mut_val *value = checked(yyjson_mut_strncpy(doc, checked(shown), shown_len));
+  yyjson_mut_val *value = check_alloc(yyjson_mut_strncpy(doc, check_alloc(shown), shown_len));
   free(shown);
   return value;
 }
@@ -146,7 +146,7 @@ void print_plain(const print_t *print) {
 void print_json(const print_t *print, yyjson_val *value, bool indented) {
   size_t len = 4; /* of "null" */
   yyjson_write_flag flags = indented ? YYJSON_WRITE_PRETTY_TWO_SPACES : 0;
-  char *text = checked(value != NULL ? yyjson_val_write(value, flags, &len) : strdup("null"));
+  char *text = check_alloc(value != NULL ? yyjson_val_write(value, flags, &len) : strdup("null"));
   print_text(print, text, len); /* control characters are left in strings only, where \u is JSON */
   fputc('\n', print->file);
   free(text);

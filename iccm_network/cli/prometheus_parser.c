@@ -5,22 +5,22 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "print.h"
 
 enum { MAX_VALUE = 4096, MAX_NAME = 256 };
 
-typedef struct line {
+typedef struct sample {
   char name[MAX_NAME];
   yyjson_mut_val *labels;
   double bound; /* NAN: no label le */
   double value;
-} line_t;
+} sample_t;
 
-typedef struct reader {
+typedef struct parser {
   prometheus_samples_t *samples;
   char histogram[MAX_NAME]; /* the metric whose TYPE came last, if it is one; else "" */
-} reader_t;
+} parser_t;
 
 /* Takes a name off the text. */
 static bool read_name(const char **at, char name[MAX_NAME]) {
@@ -63,7 +63,7 @@ static bool read_number(const char **at, double *number) {
   return read;
 }
 
-static bool read_label(const char **at, yyjson_mut_doc *doc, line_t *line) {
+static bool read_label(const char **at, yyjson_mut_doc *doc, sample_t *line) {
   char name[MAX_NAME], value[MAX_VALUE];
   if (!read_name(at, name) || *(*at)++ != '=' || !read_quoted(at, value))
     return false;
@@ -71,14 +71,14 @@ static bool read_label(const char **at, yyjson_mut_doc *doc, line_t *line) {
     const char *bound = value;
     return read_number(&bound, &line->bound) && *bound == '\0';
   }
-  yyjson_mut_obj_add(line->labels, checked(yyjson_mut_strcpy(doc, name)),
+  yyjson_mut_obj_add(line->labels, check_alloc(yyjson_mut_strcpy(doc, name)),
                      print_safe(doc, value, strlen(value)));
   return true;
 }
 
 /* NAME{LABEL="VALUE",…} NUMBER */
-static bool read_line(const char *at, yyjson_mut_doc *doc, line_t *line) {
-  *line = (line_t){.labels = checked(yyjson_mut_obj(doc)), .bound = NAN};
+static bool parse_sample(const char *at, yyjson_mut_doc *doc, sample_t *line) {
+  *line = (sample_t){.labels = check_alloc(yyjson_mut_obj(doc)), .bound = NAN};
   if (!read_name(&at, line->name))
     return false;
   if (*at == '{') {
@@ -93,26 +93,28 @@ static bool read_line(const char *at, yyjson_mut_doc *doc, line_t *line) {
   return *at == ' ' && read_number(&at, &line->value) && *at == '\0';
 }
 
-static series_t *add_series(prometheus_samples_t *samples, const char *name, yyjson_mut_val *labels) {
+static prometheus_series_t *add_series(prometheus_samples_t *samples, const char *name,
+                                       yyjson_mut_val *labels) {
   if ((samples->count & (samples->count - 1)) == 0)
-    samples->series = checked(realloc(samples->series, (samples->count * 2 + 1) * sizeof *samples->series));
-  series_t *series = &samples->series[samples->count++];
-  *series = (series_t){.name = checked(strdup(name)), .labels = labels};
+    samples->series =
+        check_alloc(realloc(samples->series, (samples->count * 2 + 1) * sizeof *samples->series));
+  prometheus_series_t *series = &samples->series[samples->count++];
+  *series = (prometheus_series_t){.name = check_alloc(strdup(name)), .labels = labels};
   return series;
 }
 
-static series_t *histogram_of(reader_t *reader, const line_t *line) {
-  prometheus_samples_t *samples = reader->samples;
-  series_t *last = samples->count > 0 ? &samples->series[samples->count - 1] : NULL;
-  if (last == NULL || strcmp(last->name, reader->histogram) != 0 ||
+static prometheus_series_t *histogram_of(parser_t *parser, const sample_t *line) {
+  prometheus_samples_t *samples = parser->samples;
+  prometheus_series_t *last = samples->count > 0 ? &samples->series[samples->count - 1] : NULL;
+  if (last == NULL || strcmp(last->name, parser->histogram) != 0 ||
       !yyjson_mut_equals(last->labels, line->labels))
-    last = add_series(samples, reader->histogram, line->labels);
+    last = add_series(samples, parser->histogram, line->labels);
   last->is_histogram = true;
   return last;
 }
 
-static bool take_of_histogram(reader_t *reader, const line_t *line, const char *suffix) {
-  series_t *series = histogram_of(reader, line);
+static bool add_histogram_sample(parser_t *parser, const sample_t *line, const char *suffix) {
+  prometheus_series_t *series = histogram_of(parser, line);
   if (strcmp(suffix, "_sum") == 0)
     series->sum = line->value;
   else if (strcmp(suffix, "_count") == 0)
@@ -121,41 +123,41 @@ static bool take_of_histogram(reader_t *reader, const line_t *line, const char *
            series->bucket_count == PROMETHEUS_MAX_BOUNDS)
     return false;
   else
-    series->buckets[series->bucket_count++] = (bucket_t){line->bound, line->value};
+    series->buckets[series->bucket_count++] = (prometheus_bucket_t){line->bound, line->value};
   return true;
 }
 
-static bool take_line(reader_t *reader, const char *text) {
-  line_t line;
+static bool parse_line(parser_t *parser, const char *text) {
+  sample_t line;
   const char *at = text + strlen("# TYPE ");
-  size_t len = strlen(reader->histogram);
+  size_t len = strlen(parser->histogram);
   if (strncmp(text, "# TYPE ", strlen("# TYPE ")) == 0) {
-    if (!read_name(&at, reader->histogram))
+    if (!read_name(&at, parser->histogram))
       return false;
     if (strcmp(at, " histogram") != 0)
-      reader->histogram[0] = '\0';
+      parser->histogram[0] = '\0';
     return true;
   }
   if (text[0] == '#' || text[0] == '\0')
     return true;
-  if (!read_line(text, reader->samples->doc, &line))
+  if (!parse_sample(text, parser->samples->doc, &line))
     return false;
-  if (len > 0 && strncmp(line.name, reader->histogram, len) == 0 && line.name[len] == '_')
-    return take_of_histogram(reader, &line, line.name + len);
-  add_series(reader->samples, line.name, line.labels)->value = line.value;
+  if (len > 0 && strncmp(line.name, parser->histogram, len) == 0 && line.name[len] == '_')
+    return add_histogram_sample(parser, &line, line.name + len);
+  add_series(parser->samples, line.name, line.labels)->value = line.value;
   return true;
 }
 
 bool prometheus_parse(prometheus_samples_t *samples, const char *text, size_t len) {
-  reader_t reader = {.samples = samples};
-  *samples = (prometheus_samples_t){.doc = checked(yyjson_mut_doc_new(NULL))};
+  parser_t parser = {.samples = samples};
+  *samples = (prometheus_samples_t){.doc = check_alloc(yyjson_mut_doc_new(NULL))};
   bool ok = len > 0 && text[len - 1] == '\n' && memchr(text, '\0', len) == NULL;
-  char *copy = checked(malloc(len + 1)), *line = copy;
+  char *copy = check_alloc(malloc(len + 1)), *line = copy;
   memcpy(copy, text, len);
   while (ok && line < copy + len) {
     char *end = memchr(line, '\n', (size_t)(copy + len - line));
     *end = '\0';
-    ok = take_line(&reader, line) && samples->count <= PROMETHEUS_MAX_SERIES;
+    ok = parse_line(&parser, line) && samples->count <= PROMETHEUS_MAX_SERIES;
     line = end + 1;
   }
   free(copy);
@@ -169,12 +171,12 @@ void prometheus_samples_deinit(prometheus_samples_t *samples) {
   yyjson_mut_doc_free(samples->doc);
 }
 
-double series_quantile(const series_t *series, double share) {
-  double wanted = share * series->count, below = 0, from = 0;
+double prometheus_quantile(const prometheus_series_t *series, double quantile) {
+  double wanted = quantile * series->count, below = 0, from = 0;
   if (!(series->count > 0))
     return NAN;
   for (size_t i = 0; i < series->bucket_count; i++) {
-    const bucket_t *bucket = &series->buckets[i];
+    const prometheus_bucket_t *bucket = &series->buckets[i];
     if (bucket->count >= wanted && bucket->count > below)
       return isinf(bucket->bound)
                  ? from

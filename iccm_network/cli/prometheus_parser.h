@@ -7,25 +7,25 @@
 
 enum { PROMETHEUS_MAX_BOUNDS = 64, PROMETHEUS_MAX_SERIES = 30000 };
 
-typedef struct bucket {
+typedef struct prometheus_bucket {
   double bound; /* of the values in it; the last one's is infinite */
   double count; /* of values up to it */
-} bucket_t;
+} prometheus_bucket_t;
 
 /* A metric with one set of labels. */
-typedef struct series {
+typedef struct prometheus_series {
   char *name;
   yyjson_mut_val *labels; /* an object of texts, without le */
   bool is_histogram;
   double value; /* or, of a histogram: */
   double sum, count;
-  bucket_t buckets[PROMETHEUS_MAX_BOUNDS];
+  prometheus_bucket_t buckets[PROMETHEUS_MAX_BOUNDS];
   size_t bucket_count;
-} series_t;
+} prometheus_series_t;
 
 typedef struct prometheus_samples {
   yyjson_mut_doc *doc; /* of the labels */
-  series_t *series;
+  prometheus_series_t *series;
   size_t count;
 } prometheus_samples_t;
 
@@ -36,6 +36,6 @@ void prometheus_samples_deinit(prometheus_samples_t *samples);
 
 /* The value below which a share (0 to 1) of a histogram's lies, taken as spread evenly in its bucket; beyond
  * the last bound it is that bound. NAN: it has none. */
-double series_quantile(const series_t *series, double share);
+double prometheus_quantile(const prometheus_series_t *series, double quantile);
 
 #endif

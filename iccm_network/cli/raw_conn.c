@@ -1,6 +1,6 @@
 /* raw_conn.c: libuv's sockets as straight-line code: begin something, wait for it, look at what came.
  *
- * Happy path: raw_conn_connect(), raw_conn_upgrade() and raw_conn_ask() each begin their part; net_wait()
+ * Happy path: raw_conn_connect(), raw_conn_upgrade() and raw_conn_request() each begin their part; net_wait()
  * runs the loop until it is done. Failure: a connection ends once, with the reason in its status, and stays
  * there to be looked at; every wait has a limit, and all of them together the net's deadline. Wires are freed
  * with their net.
@@ -11,10 +11,10 @@
 #include <unistd.h>
 #include "transport/auth.h"
 #include "mcp/jsonrpc.h"
-#include "checked.h"
+#include "check_alloc.h"
 #include "raw_conn.h"
 
-enum { MAX_MESSAGE = 64 << 20, NS_PER_MS = 1000000, POLITE_MS = 300 };
+enum { MAX_MESSAGE = 64 << 20, NS_PER_MS = 1000000, CLOSE_MS = 300 };
 
 /* ---- the net --------------------------------------------------------------------------------------- */
 
@@ -35,15 +35,15 @@ uint64_t net_left_ms(const net_t *net) {
 
 static void on_timer(uv_timer_t *timer) {
   net_t *net = timer->data;
-  net->late = true;
+  net->timed_out = true;
 }
 
 bool net_wait(net_t *net, bool (*done)(void *arg), void *arg, uint64_t limit_ms) {
   uint64_t left = net_left_ms(net);
-  net->late = false;
+  net->timed_out = false;
   uv_update_time(&net->loop);
   uv_timer_start(&net->timer, on_timer, limit_ms < left ? limit_ms : left, 0);
-  while (!done(arg) && !net->late)
+  while (!done(arg) && !net->timed_out)
     uv_run(&net->loop, UV_RUN_ONCE);
   uv_timer_stop(&net->timer);
   return done(arg);
@@ -60,11 +60,11 @@ static bool all_closed(void *arg) {
 static void flush(raw_conn_t *conn);
 
 /* What is open is closed as the protocol wants it; a peer that does not answer that is left. */
-static void close_politely(net_t *net) {
+static void close_websockets(net_t *net) {
   for (raw_conn_t *conn = net->conns; conn != NULL; conn = conn->next)
     if (conn->state == RAW_CONN_WEBSOCKET && mcp__ws_close(&conn->ws, MCP__CLOSE_NORMAL, "") == 0)
       flush(conn);
-  net_wait(net, all_closed, net, POLITE_MS);
+  net_wait(net, all_closed, net, CLOSE_MS);
 }
 
 static void free_conn(raw_conn_t *conn) {
@@ -72,16 +72,16 @@ static void free_conn(raw_conn_t *conn) {
   mcp__head_deinit(&conn->head);
   mcp__buf_deinit(&conn->out);
   mcp__tls_free(conn->tls);
-  yyjson_doc_free(conn->answer);
+  yyjson_doc_free(conn->response);
   free(conn);
 }
 
 void net_deinit(net_t *net, int exit_code) {
-  if (net->looking_up) { /* exit() would wait for libuv's threads, where a resolver may hang */
+  if (net->resolving) { /* exit() would wait for libuv's threads, where a resolver may hang */
     fflush(NULL);
     _exit(exit_code);
   }
-  close_politely(net);
+  close_websockets(net);
   for (raw_conn_t *conn = net->conns; conn != NULL; conn = conn->next)
     raw_conn_end(conn, UV_ECANCELED);
   uv_close((uv_handle_t *)&net->timer, NULL);
@@ -96,38 +96,38 @@ void net_deinit(net_t *net, int exit_code) {
 
 /* ---- names ----------------------------------------------------------------------------------------- */
 
-static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *list) {
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list) {
   net_t *net = request->data;
   (void)list; /* stays in the request until it is read */
-  net->looking_up = false;
-  net->look_up_status = status;
+  net->resolving = false;
+  net->resolve_status = status;
 }
 
-static bool is_looked_up(void *arg) {
+static bool is_resolved(void *arg) {
   const net_t *net = arg;
-  return !net->looking_up;
+  return !net->resolving;
 }
 
-size_t net_look_up(net_t *net, const char *host, int port, struct sockaddr_storage *addresses, size_t max,
+size_t net_resolve(net_t *net, const char *host, int port, struct sockaddr_storage *addresses, size_t max,
                    uint64_t limit_ms, int *status) {
   char service[8];
   size_t count = 0;
   struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
   snprintf(service, sizeof service, "%d", port);
-  net->look_up.data = net;
-  *status = uv_getaddrinfo(&net->loop, &net->look_up, on_looked_up, host, service, &hints);
+  net->resolve_request.data = net;
+  *status = uv_getaddrinfo(&net->loop, &net->resolve_request, on_resolved, host, service, &hints);
   if (*status != 0)
     return 0;
-  net->looking_up = true;
-  if (!net_wait(net, is_looked_up, net, limit_ms)) {
+  net->resolving = true;
+  if (!net_wait(net, is_resolved, net, limit_ms)) {
     *status = UV_ETIMEDOUT;
     return 0;
   }
-  *status = net->look_up_status;
-  for (struct addrinfo *each = net->look_up.addrinfo; *status == 0 && each != NULL && count < max;
+  *status = net->resolve_status;
+  for (struct addrinfo *each = net->resolve_request.addrinfo; *status == 0 && each != NULL && count < max;
        each = each->ai_next)
     memcpy(&addresses[count++], each->ai_addr, each->ai_addrlen);
-  uv_freeaddrinfo(net->look_up.addrinfo);
+  uv_freeaddrinfo(net->resolve_request.addrinfo);
   return count;
 }
 
@@ -157,7 +157,7 @@ static void on_connect(uv_connect_t *request, int status) {
 }
 
 raw_conn_t *raw_conn_connect(net_t *net, const struct sockaddr *address, const struct sockaddr *source) {
-  raw_conn_t *conn = checked(calloc(1, sizeof *conn));
+  raw_conn_t *conn = check_alloc(calloc(1, sizeof *conn));
   conn->net = net;
   conn->next = net->conns;
   net->conns = conn;
@@ -176,33 +176,33 @@ raw_conn_t *raw_conn_connect(net_t *net, const struct sockaddr *address, const s
   return conn;
 }
 
-bool raw_conn_is_connected(void *arg) {
+bool raw_conn_connect_done(void *arg) {
   const raw_conn_t *conn = arg;
   return conn->state != RAW_CONN_CONNECTING;
 }
 
 bool raw_conn_wait_connected(raw_conn_t *conn, uint64_t limit_ms) {
-  if (!net_wait(conn->net, raw_conn_is_connected, conn, limit_ms))
+  if (!net_wait(conn->net, raw_conn_connect_done, conn, limit_ms))
     raw_conn_end(conn, UV_ETIMEDOUT);
   return conn->state == RAW_CONN_OPEN;
 }
 
-double raw_conn_ms(const raw_conn_t *conn) {
+double raw_conn_step_ms(const raw_conn_t *conn) {
   return (double)(conn->end_ns - conn->began_ns) / 1e6;
 }
 
 /* ---- what is sent ---------------------------------------------------------------------------------- */
 
-typedef struct sending {
+typedef struct write_request {
   uv_write_t request;
   mcp__buf_t data;
-} sending_t;
+} write_request_t;
 
 static void on_sent(uv_write_t *request, int status) {
-  sending_t *sending = (sending_t *)(void *)request; /* its first member */
-  (void)status;                                      /* reading tells how a connection ends */
-  mcp__buf_deinit(&sending->data);
-  free(sending);
+  write_request_t *write = (write_request_t *)(void *)request; /* its first member */
+  (void)status;                                                /* reading tells how a connection ends */
+  mcp__buf_deinit(&write->data);
+  free(write);
 }
 
 static void flush(raw_conn_t *conn) {
@@ -213,24 +213,24 @@ static void flush(raw_conn_t *conn) {
     mcp__tls_write(conn->tls, &conn->out); /* reading tells how a connection ends */
   if (ready->len == 0)
     return;
-  sending_t *sending = checked(calloc(1, sizeof *sending));
-  mcp__buf_init(&sending->data, MAX_MESSAGE, NULL);
-  mcp__buf_swap(&sending->data, ready);
-  uv_buf_t data = uv_buf_init(sending->data.data, (unsigned)sending->data.len);
-  if (uv_write(&sending->request, (uv_stream_t *)&conn->tcp, &data, 1, on_sent) != 0)
-    on_sent(&sending->request, 0);
+  write_request_t *write = check_alloc(calloc(1, sizeof *write));
+  mcp__buf_init(&write->data, MAX_MESSAGE, NULL);
+  mcp__buf_swap(&write->data, ready);
+  uv_buf_t data = uv_buf_init(write->data.data, (unsigned)write->data.len);
+  if (uv_write(&write->request, (uv_stream_t *)&conn->tcp, &data, 1, on_sent) != 0)
+    on_sent(&write->request, 0);
 }
 
 /* ---- what comes ------------------------------------------------------------------------------------ */
 
 /* Whether the last request's answer is in a message; its sender may not have been able to read the question.
  */
-static bool is_answer(const raw_conn_t *conn, yyjson_val *root) {
+static bool is_response(const raw_conn_t *conn, yyjson_val *root) {
   yyjson_val *id = yyjson_obj_get(root, "id"), *error = yyjson_obj_get(root, "error");
   if (yyjson_obj_get(root, "result") == NULL && error == NULL)
     return false;
   if (id == NULL || yyjson_is_null(id))
-    return conn->without_id || !mcp__jsonrpc_may_answer_notification(id != NULL, error);
+    return conn->response_without_id || !mcp__jsonrpc_may_answer_notification(id != NULL, error);
   return yyjson_is_num(id) && yyjson_get_num(id) == (double)conn->last_id;
 }
 
@@ -239,25 +239,25 @@ static void on_message(mcp__buf_t *message, bool binary, void *arg) {
   (void)binary;
   yyjson_doc *doc = mcp_json_read(message->data, message->len);
   mcp__buf_clear(message, 0);
-  conn->garbage = conn->garbage || doc == NULL;
-  if (!is_answer(conn, yyjson_doc_get_root(doc))) {
+  conn->invalid_json = conn->invalid_json || doc == NULL;
+  if (!is_response(conn, yyjson_doc_get_root(doc))) {
     yyjson_doc_free(doc);
     return;
   }
-  yyjson_doc_free(conn->answer);
-  conn->answer = doc;
+  yyjson_doc_free(conn->response);
+  conn->response = doc;
 }
 
 static void on_close(int code, const char *reason, bool clean, void *arg) {
   raw_conn_t *conn = arg;
   conn->close_code = code;
-  conn->close_is_theirs = clean;
+  conn->closed_by_peer = clean;
   snprintf(conn->close_reason, sizeof conn->close_reason, "%s", reason);
 }
 
-static void take_frames(raw_conn_t *conn, const char *data, size_t len) {
+static void feed_websocket(raw_conn_t *conn, const char *data, size_t len) {
   /* A pong without payload, which answers our ping; no text holds these bytes, since a NUL is no JSON. */
-  conn->pong = conn->pong || memmem(data, len, "\x8a\x00", 2) != NULL;
+  conn->pong_received = conn->pong_received || memmem(data, len, "\x8a\x00", 2) != NULL;
   mcp__ws_feed(&conn->ws, (const uint8_t *)data, len);
   mcp__ws_flush_pong(&conn->ws);
   flush(conn);
@@ -265,18 +265,18 @@ static void take_frames(raw_conn_t *conn, const char *data, size_t len) {
     raw_conn_end(conn, UV_EOF);
 }
 
-static void keep_first(raw_conn_t *conn, const char *data, size_t len) {
-  size_t room = sizeof conn->first - 1 - conn->first_len;
+static void store_initial(raw_conn_t *conn, const char *data, size_t len) {
+  size_t room = sizeof conn->initial_data - 1 - conn->initial_len;
   size_t take = len < room ? len : room;
-  memcpy(conn->first + conn->first_len, data, take);
-  conn->first_len += take;
-  if (conn->whole != NULL && mcp__buf_append(conn->whole, data, len) != 0)
+  memcpy(conn->initial_data + conn->initial_len, data, take);
+  conn->initial_len += take;
+  if (conn->received != NULL && mcp__buf_append(conn->received, data, len) != 0)
     raw_conn_end(conn, UV_EMSGSIZE);
 }
 
-static void take_head(raw_conn_t *conn, const char *data, size_t len) {
+static void feed_head(raw_conn_t *conn, const char *data, size_t len) {
   size_t used;
-  keep_first(conn, data, len);
+  store_initial(conn, data, len);
   if (*conn->key == '\0' || conn->head_state != MCP__HEAD_MORE)
     return; /* nothing was asked, or its answer's body */
   conn->head_state = mcp__head_feed(&conn->head, data, len, &used);
@@ -284,26 +284,27 @@ static void take_head(raw_conn_t *conn, const char *data, size_t len) {
     return;
   conn->end_ns = uv_hrtime();
   if (conn->head_state == MCP__HEAD_DONE)
-    conn->switch_status = mcp__check_switching(&conn->head, conn->key, conn->problem, sizeof conn->problem);
-  if (conn->head_state != MCP__HEAD_DONE || conn->switch_status != 0)
+    conn->upgrade_status =
+        mcp__check_switching(&conn->head, conn->key, conn->upgrade_error, sizeof conn->upgrade_error);
+  if (conn->head_state != MCP__HEAD_DONE || conn->upgrade_status != 0)
     return;
   conn->state = RAW_CONN_WEBSOCKET;
   if (used < len)
-    take_frames(conn, data + used, len - used);
+    feed_websocket(conn, data + used, len - used);
 }
 
-static bool take_plain(void *arg, const char *data, size_t len) {
+static bool feed_plain(void *arg, const char *data, size_t len) {
   raw_conn_t *conn = arg;
   if (conn->state == RAW_CONN_WEBSOCKET)
-    take_frames(conn, data, len);
+    feed_websocket(conn, data, len);
   else
-    take_head(conn, data, len);
+    feed_head(conn, data, len);
   return conn->state != RAW_CONN_ENDED;
 }
 
-static void take_encrypted(raw_conn_t *conn, const char *data, size_t len) {
+static void feed_tls(raw_conn_t *conn, const char *data, size_t len) {
   bool was_open = conn->tls->open;
-  int status = mcp__tls_feed(conn->tls, data, len, take_plain, conn);
+  int status = mcp__tls_feed(conn->tls, data, len, feed_plain, conn);
   if (!was_open)
     conn->end_ns = uv_hrtime();
   flush(conn);
@@ -316,9 +317,9 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf) {
   if (len < 0)
     raw_conn_end(conn, (int)len);
   else if (conn->tls != NULL)
-    take_encrypted(conn, buf->base, (size_t)len);
+    feed_tls(conn, buf->base, (size_t)len);
   else
-    take_plain(conn, buf->base, (size_t)len);
+    feed_plain(conn, buf->base, (size_t)len);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
@@ -338,12 +339,12 @@ void raw_conn_send_raw(raw_conn_t *conn, const void *data, size_t len) {
 
 void raw_conn_start_tls(raw_conn_t *conn, mcp__tls_context_t *context, const char *host, bool verify) {
   conn->began_ns = uv_hrtime();
-  conn->tls = checked(mcp__tls_new(context, host, verify, MAX_MESSAGE));
+  conn->tls = check_alloc(mcp__tls_new(context, host, verify, MAX_MESSAGE));
   uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
   flush(conn);
 }
 
-bool raw_conn_is_secured(void *arg) {
+bool raw_conn_tls_done(void *arg) {
   const raw_conn_t *conn = arg;
   return conn->tls == NULL || conn->tls->open || conn->state == RAW_CONN_ENDED;
 }
@@ -368,7 +369,7 @@ void raw_conn_upgrade(raw_conn_t *conn, const mcp__url_t *url) {
   flush(conn);
 }
 
-bool raw_conn_is_judged(void *arg) {
+bool raw_conn_upgrade_done(void *arg) {
   const raw_conn_t *conn = arg;
   return conn->state == RAW_CONN_WEBSOCKET || conn->state == RAW_CONN_ENDED ||
          conn->head_state != MCP__HEAD_MORE;
@@ -385,41 +386,41 @@ void raw_conn_send_text(raw_conn_t *conn, const char *text, size_t len) {
   flush(conn);
 }
 
-static bool is_answered(void *arg) {
+static bool response_or_end(void *arg) {
   const raw_conn_t *conn = arg;
-  return conn->answer != NULL || conn->state != RAW_CONN_WEBSOCKET;
+  return conn->response != NULL || conn->state != RAW_CONN_WEBSOCKET;
 }
 
-bool raw_conn_wait_answer(raw_conn_t *conn, uint64_t limit_ms) {
-  net_wait(conn->net, is_answered, conn, limit_ms);
-  return conn->answer != NULL;
+bool raw_conn_wait_response(raw_conn_t *conn, uint64_t limit_ms) {
+  net_wait(conn->net, response_or_end, conn, limit_ms);
+  return conn->response != NULL;
 }
 
-bool raw_conn_ask(raw_conn_t *conn, const char *method, const char *params, uint64_t limit_ms) {
+bool raw_conn_request(raw_conn_t *conn, const char *method, const char *params, uint64_t limit_ms) {
   char *text = NULL;
   size_t len;
-  yyjson_doc_free(conn->answer);
-  conn->answer = NULL;
-  conn->garbage = conn->without_id = false;
-  FILE *file = checked(open_memstream(&text, &len));
+  yyjson_doc_free(conn->response);
+  conn->response = NULL;
+  conn->invalid_json = conn->response_without_id = false;
+  FILE *file = check_alloc(open_memstream(&text, &len));
   fprintf(file, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"%s\"%s%s}",
           (unsigned long long)++conn->last_id, method, *params != '\0' ? ",\"params\":" : "", params);
   fclose(file);
-  raw_conn_send_text(conn, checked(text), len);
+  raw_conn_send_text(conn, check_alloc(text), len);
   free(text);
-  return raw_conn_wait_answer(conn, limit_ms);
+  return raw_conn_wait_response(conn, limit_ms);
 }
 
-static bool is_alive(void *arg) {
+static bool pong_or_end(void *arg) {
   const raw_conn_t *conn = arg;
-  return conn->pong || conn->state != RAW_CONN_WEBSOCKET;
+  return conn->pong_received || conn->state != RAW_CONN_WEBSOCKET;
 }
 
 bool raw_conn_ping(raw_conn_t *conn, uint64_t limit_ms) {
-  conn->pong = false;
+  conn->pong_received = false;
   if (conn->state != RAW_CONN_WEBSOCKET || mcp__ws_ping(&conn->ws) != 0)
     return false;
   flush(conn);
-  net_wait(conn->net, is_alive, conn, limit_ms);
-  return conn->pong;
+  net_wait(conn->net, pong_or_end, conn, limit_ms);
+  return conn->pong_received;
 }

@@ -12,7 +12,7 @@
 #include "transport/ws.h"
 #include <yyjson.h>
 
-enum { RAW_CONN_FIRST_SIZE = 2048, RAW_CONN_READ_BYTES = 64 * 1024 };
+enum { RAW_CONN_INITIAL_SIZE = 2048, RAW_CONN_READ_BYTES = 64 * 1024 };
 
 typedef struct raw_conn raw_conn_t;
 
@@ -20,12 +20,12 @@ typedef struct raw_conn raw_conn_t;
 typedef struct net {
   uv_loop_t loop;
   uv_timer_t timer;
-  bool late;            /* the timer has fired */
+  bool timed_out;       /* the timer has fired */
   uint64_t deadline_ns; /* of uv_hrtime() */
   raw_conn_t *conns;    /* owned; they live as long as the net */
-  uv_getaddrinfo_t look_up;
-  bool looking_up;
-  int look_up_status;
+  uv_getaddrinfo_t resolve_request;
+  bool resolving;
+  int resolve_status;
   char buffer[RAW_CONN_READ_BYTES];
 } net_t;
 
@@ -48,26 +48,26 @@ struct raw_conn {
   uint64_t began_ns, end_ns; /* of connecting, then of TLS's handshake, then of the upgrade */
   mcp__tls_t *tls;           /* owned; NULL: in clear */
 
-  char first[RAW_CONN_FIRST_SIZE]; /* what came first, up to the end of the upgrade; a NUL ends it */
-  size_t first_len;
-  mcp__buf_t *whole; /* borrowed; NULL: none. What is kept in first, to the end; when it is full the
+  char initial_data[RAW_CONN_INITIAL_SIZE]; /* what came first, up to the end of the upgrade; a NUL ends it */
+  size_t initial_len;
+  mcp__buf_t *received; /* borrowed; NULL: none. What is kept in first, to the end; when it is full the
                         connection ends */
   mcp__head_t head;
   char key[MCP__UPGRADE_KEY_SIZE];
   mcp__head_state_t head_state;
-  int switch_status; /* of mcp__check_switching() */
-  char problem[256]; /* its words */
+  int upgrade_status;      /* of mcp__check_switching() */
+  char upgrade_error[256]; /* its words */
 
   mcp__ws_t ws;
   mcp__ws_config_t ws_config;
   mcp__buf_t out;
   uint64_t last_id;
-  yyjson_doc *answer; /* owned: to the last request, or an error without id; or NULL */
-  bool without_id;    /* what was sent last has none: its answer will not have one either */
-  bool garbage;       /* a message came that is no JSON */
-  bool pong;          /* one came */
-  int close_code;     /* 0: no close came, and we sent none */
-  bool close_is_theirs;
+  yyjson_doc *response;     /* owned: to the last request, or an error without id; or NULL */
+  bool response_without_id; /* what was sent last has none: its answer will not have one either */
+  bool invalid_json;        /* a message came that is no JSON */
+  bool pong_received;       /* one came */
+  int close_code;           /* 0: no close came, and we sent none */
+  bool closed_by_peer;
   char close_reason[MCP__WS_REASON_MAX + 1];
 };
 
@@ -80,7 +80,7 @@ uint64_t net_left_ms(const net_t *net);
 bool net_wait(net_t *net, bool (*done)(void *arg), void *arg, uint64_t limit_ms);
 
 /* The addresses of a name: their number, 0 with the reason in *status (UV_ETIMEDOUT: none in time). */
-size_t net_look_up(net_t *net, const char *host, int port, struct sockaddr_storage *addresses, size_t max,
+size_t net_resolve(net_t *net, const char *host, int port, struct sockaddr_storage *addresses, size_t max,
                    uint64_t limit_ms, int *status);
 
 /* Begins to connect, from source where that is not NULL, and says at once or later by the connection's state
@@ -88,24 +88,25 @@ size_t net_look_up(net_t *net, const char *host, int port, struct sockaddr_stora
 raw_conn_t *raw_conn_connect(net_t *net, const struct sockaddr *address, const struct sockaddr *source);
 bool raw_conn_wait_connected(raw_conn_t *conn,
                              uint64_t limit_ms); /* gives up, with UV_ETIMEDOUT, after that */
-bool raw_conn_is_connected(void *arg);           /* or has failed: for net_wait() */
-double raw_conn_ms(const raw_conn_t *conn);      /* that the last step took */
+bool raw_conn_connect_done(void *arg);           /* or has failed: for net_wait() */
+double raw_conn_step_ms(const raw_conn_t *conn); /* that the last step took */
 
-/* Begins TLS with host, borrowed. Over when raw_conn_is_secured(): RAW_CONN_OPEN still, or RAW_CONN_ENDED. */
+/* Begins TLS with host, borrowed. Over when raw_conn_tls_done(): RAW_CONN_OPEN still, or RAW_CONN_ENDED. */
 void raw_conn_start_tls(raw_conn_t *conn, mcp__tls_context_t *context, const char *host, bool verify);
-bool raw_conn_is_secured(void *arg);
+bool raw_conn_tls_done(void *arg);
 
-/* Asks for the upgrade. Over when raw_conn_is_judged(): RAW_CONN_WEBSOCKET, or not. */
+/* Asks for the upgrade. Over when raw_conn_upgrade_done(): RAW_CONN_WEBSOCKET, or not. */
 void raw_conn_upgrade(raw_conn_t *conn, const mcp__url_t *url);
-bool raw_conn_is_judged(void *arg);
+bool raw_conn_upgrade_done(void *arg);
 
 /* Sends bytes as they are, and reads what comes into first. */
 void raw_conn_send_raw(raw_conn_t *conn, const void *data, size_t len);
 
-/* Over WebSocket. raw_conn_ask: sends a request and waits for its answer, to be found in conn->answer. */
+/* Over WebSocket. raw_conn_request: sends a request and waits for its answer, to be found in conn->response.
+ */
 void raw_conn_send_text(raw_conn_t *conn, const char *text, size_t len);
-bool raw_conn_ask(raw_conn_t *conn, const char *method, const char *params, uint64_t limit_ms);
-bool raw_conn_wait_answer(raw_conn_t *conn, uint64_t limit_ms);
+bool raw_conn_request(raw_conn_t *conn, const char *method, const char *params, uint64_t limit_ms);
+bool raw_conn_wait_response(raw_conn_t *conn, uint64_t limit_ms);
 bool raw_conn_ping(raw_conn_t *conn, uint64_t limit_ms);
 
 void raw_conn_end(raw_conn_t *conn, int status);

@@ -1,8 +1,8 @@
 /* schema_types.c: see schema_types.h.
  *
  * Each keyword allows some types; the schema allows those that all of its keywords allow. Schemas come from a
- * peer: MAX_DEPTH ends a $ref that leads back to itself, MAX_LOOKS one that leads to too many others; what is
- * not looked at counts as allowing everything.
+ * peer: MAX_DEPTH ends a $ref that leads back to itself, MAX_VISITED one that leads to too many others; what
+ * is not looked at counts as allowing everything.
  */
 #include "schema_types.h"
 
@@ -10,22 +10,26 @@
 
 #define TWO_TO_53 9007199254740992.0 /* from there on doubles have no fraction */
 
-enum { MAX_DEPTH = 16, MAX_LOOKS = 10000 };
+enum { MAX_DEPTH = 16, MAX_VISITED = 10000 };
 
-typedef struct look {
+typedef struct schema_walk {
   yyjson_val *root;
   int depth, left;
-} look_t;
+} schema_walk_t;
 
-static unsigned types_of(look_t *look, yyjson_val *schema);
+static unsigned types_of(schema_walk_t *walk, yyjson_val *schema);
 
-static unsigned named(yyjson_val *name) {
+static unsigned types_of_name(yyjson_val *name) {
   static const struct {
     const char *name;
     unsigned types;
-  } names[] = {{"string", TYPE_STRING},   {"integer", TYPE_INTEGER}, {"number", TYPE_INTEGER | TYPE_FRACTION},
-               {"boolean", TYPE_BOOLEAN}, {"null", TYPE_NULL},       {"array", TYPE_ARRAY},
-               {"object", TYPE_OBJECT}};
+  } names[] = {{"string", SCHEMA_TYPE_STRING},
+               {"integer", SCHEMA_TYPE_INTEGER},
+               {"number", SCHEMA_TYPE_INTEGER | SCHEMA_TYPE_FRACTION},
+               {"boolean", SCHEMA_TYPE_BOOLEAN},
+               {"null", SCHEMA_TYPE_NULL},
+               {"array", SCHEMA_TYPE_ARRAY},
+               {"object", SCHEMA_TYPE_OBJECT}};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (yyjson_equals_str(name, names[i].name))
       return names[i].types;
@@ -46,19 +50,20 @@ static bool is_integral(double number) {
 unsigned schema_type_of(yyjson_val *value) {
   switch (yyjson_get_type(value)) {
   case YYJSON_TYPE_STR:
-    return TYPE_STRING;
+    return SCHEMA_TYPE_STRING;
   case YYJSON_TYPE_NUM:
-    return !yyjson_is_real(value) || is_integral(yyjson_get_real(value)) ? TYPE_INTEGER : TYPE_FRACTION;
+    return !yyjson_is_real(value) || is_integral(yyjson_get_real(value)) ? SCHEMA_TYPE_INTEGER
+                                                                         : SCHEMA_TYPE_FRACTION;
   case YYJSON_TYPE_RAW:
-    return is_whole(value) ? TYPE_INTEGER : TYPE_FRACTION;
+    return is_whole(value) ? SCHEMA_TYPE_INTEGER : SCHEMA_TYPE_FRACTION;
   case YYJSON_TYPE_BOOL:
-    return TYPE_BOOLEAN;
+    return SCHEMA_TYPE_BOOLEAN;
   case YYJSON_TYPE_NULL:
-    return TYPE_NULL;
+    return SCHEMA_TYPE_NULL;
   case YYJSON_TYPE_ARR:
-    return TYPE_ARRAY;
+    return SCHEMA_TYPE_ARRAY;
   case YYJSON_TYPE_OBJ:
-    return TYPE_OBJECT;
+    return SCHEMA_TYPE_OBJECT;
   default:
     return 0;
   }
@@ -67,9 +72,9 @@ unsigned schema_type_of(yyjson_val *value) {
 static unsigned by_type(yyjson_val *type) {
   size_t i, max;
   yyjson_val *name;
-  unsigned types = named(type);
-  yyjson_arr_foreach(type, i, max, name) types |= named(name);
-  return types != 0 ? types : TYPES_ALL;
+  unsigned types = types_of_name(type);
+  yyjson_arr_foreach(type, i, max, name) types |= types_of_name(name);
+  return types != 0 ? types : SCHEMA_TYPES_ALL;
 }
 
 static unsigned by_values(yyjson_val *schema) {
@@ -77,49 +82,49 @@ static unsigned by_values(yyjson_val *schema) {
   yyjson_val *value, *values = yyjson_obj_get(schema, "enum"), *only = yyjson_obj_get(schema, "const");
   unsigned types = only != NULL ? schema_type_of(only) : 0;
   yyjson_arr_foreach(values, i, max, value) types |= schema_type_of(value);
-  return types != 0 ? types : TYPES_ALL;
+  return types != 0 ? types : SCHEMA_TYPES_ALL;
 }
 
 /* What one of the schemas allows. */
-static unsigned by_any(look_t *look, yyjson_val *schemas) {
+static unsigned by_any(schema_walk_t *walk, yyjson_val *schemas) {
   size_t i, max;
   yyjson_val *schema;
-  unsigned types = yyjson_arr_size(schemas) > 0 ? 0 : TYPES_ALL;
-  yyjson_arr_foreach(schemas, i, max, schema) types |= types_of(look, schema);
+  unsigned types = yyjson_arr_size(schemas) > 0 ? 0 : SCHEMA_TYPES_ALL;
+  yyjson_arr_foreach(schemas, i, max, schema) types |= types_of(walk, schema);
   return types;
 }
 
-static unsigned by_all(look_t *look, yyjson_val *schemas) {
+static unsigned by_all(schema_walk_t *walk, yyjson_val *schemas) {
   size_t i, max;
   yyjson_val *schema;
-  unsigned types = TYPES_ALL;
-  yyjson_arr_foreach(schemas, i, max, schema) types &= types_of(look, schema);
+  unsigned types = SCHEMA_TYPES_ALL;
+  yyjson_arr_foreach(schemas, i, max, schema) types &= types_of(walk, schema);
   return types;
 }
 
-static unsigned by_ref(look_t *look, yyjson_val *ref) {
+static unsigned by_ref(schema_walk_t *walk, yyjson_val *ref) {
   const char *pointer = yyjson_get_str(ref);
   if (pointer == NULL || *pointer != '#')
-    return TYPES_ALL;
-  yyjson_val *schema = yyjson_ptr_getn(look->root, pointer + 1, yyjson_get_len(ref) - 1);
-  return schema != NULL ? types_of(look, schema) : TYPES_ALL;
+    return SCHEMA_TYPES_ALL;
+  yyjson_val *schema = yyjson_ptr_getn(walk->root, pointer + 1, yyjson_get_len(ref) - 1);
+  return schema != NULL ? types_of(walk, schema) : SCHEMA_TYPES_ALL;
 }
 
-static unsigned types_of(look_t *look, yyjson_val *schema) {
-  if (!yyjson_is_obj(schema) || look->depth == MAX_DEPTH || look->left == 0)
-    return TYPES_ALL;
-  look->depth++;
-  look->left--;
+static unsigned types_of(schema_walk_t *walk, yyjson_val *schema) {
+  if (!yyjson_is_obj(schema) || walk->depth == MAX_DEPTH || walk->left == 0)
+    return SCHEMA_TYPES_ALL;
+  walk->depth++;
+  walk->left--;
   unsigned types =
       by_type(yyjson_obj_get(schema, "type")) & by_values(schema) &
-      by_any(look, yyjson_obj_get(schema, "anyOf")) & by_any(look, yyjson_obj_get(schema, "oneOf")) &
-      by_all(look, yyjson_obj_get(schema, "allOf")) & by_ref(look, yyjson_obj_get(schema, "$ref"));
-  look->depth--;
+      by_any(walk, yyjson_obj_get(schema, "anyOf")) & by_any(walk, yyjson_obj_get(schema, "oneOf")) &
+      by_all(walk, yyjson_obj_get(schema, "allOf")) & by_ref(walk, yyjson_obj_get(schema, "$ref"));
+  walk->depth--;
   return types;
 }
 
 unsigned schema_types(yyjson_val *root, yyjson_val *schema) {
-  look_t look = {root, 0, MAX_LOOKS};
-  unsigned types = types_of(&look, schema);
-  return types != 0 ? types : TYPES_ALL;
+  schema_walk_t walk = {root, 0, MAX_VISITED};
+  unsigned types = types_of(&walk, schema);
+  return types != 0 ? types : SCHEMA_TYPES_ALL;
 }

@@ -6,18 +6,19 @@
 #include <yyjson.h>
 
 enum {
-  TYPE_STRING = 1,
-  TYPE_INTEGER = 2,
-  TYPE_FRACTION = 4, /* a number that is not an integer */
-  TYPE_BOOLEAN = 8,
-  TYPE_NULL = 16,
-  TYPE_ARRAY = 32,
-  TYPE_OBJECT = 64,
-  TYPES_ALL = 127
+  SCHEMA_TYPE_STRING = 1,
+  SCHEMA_TYPE_INTEGER = 2,
+  SCHEMA_TYPE_FRACTION = 4, /* a number that is not an integer */
+  SCHEMA_TYPE_BOOLEAN = 8,
+  SCHEMA_TYPE_NULL = 16,
+  SCHEMA_TYPE_ARRAY = 32,
+  SCHEMA_TYPE_OBJECT = 64,
+  SCHEMA_TYPES_ALL = 127
 };
 
 /* The types that schema, a part of root, allows: by type, enum, const, anyOf, oneOf, allOf and $ref within
- * root. TYPES_ALL where it does not restrict them, contradicts itself or is too large to look through. */
+ * root. SCHEMA_TYPES_ALL where it does not restrict them, contradicts itself or is too large to look through.
+ */
 unsigned schema_types(yyjson_val *root, yyjson_val *schema);
 
 /* The type of a value. */

@@ -3,24 +3,25 @@
 #include "exit_codes.h"
 #include "fetch.h"
 #include "print.h"
-#include "report.h"
+#include "error_report.h"
 #include "stats_view.h"
 
-static int fail(const options_t *options, const print_t *out, const fetched_t *fetched) {
-  const mcp_result_t result = {.status = fetched->status, .message = fetched->problem};
-  return report_failure(options, out, "/metrics", &result, fetched->reached);
+static int fail(const options_t *options, const print_t *out, const fetch_result_t *fetched) {
+  const mcp_result_t result = {.status = fetched->status, .message = fetched->error};
+  return report_failure(options, out, "/metrics", &result, fetched->stage);
 }
 
 int stats_run(const options_t *options, const print_t *out) {
-  fetched_t fetched;
+  fetch_result_t fetched;
   int code = ICCM_OK;
   yyjson_doc *stats = NULL;
   bool ok = fetch(options, "/metrics", &fetched);
   if (ok)
-    stats = stats_read(fetched.answer.data + fetched.body, fetched.answer.len - fetched.body);
+    stats =
+        stats_read(fetched.response.data + fetched.body_offset, fetched.response.len - fetched.body_offset);
   if (ok && stats == NULL) {
     fetched.status = MCP_EPROTOCOL;
-    snprintf(fetched.problem, sizeof fetched.problem, "what came is not the text format of Prometheus");
+    snprintf(fetched.error, sizeof fetched.error, "what came is not the text format of Prometheus");
   }
   if (stats == NULL)
     code = fail(options, out, &fetched);
@@ -29,6 +30,6 @@ int stats_run(const options_t *options, const print_t *out) {
   else
     stats_print(out, yyjson_doc_get_root(stats));
   yyjson_doc_free(stats);
-  fetch_end(&fetched, code);
+  fetch_free(&fetched, code);
   return code;
 }

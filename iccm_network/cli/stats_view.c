@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "print.h"
 #include "print_value.h"
 #include "prometheus_parser.h"
@@ -15,7 +15,7 @@ enum { MAX_TIME_S = 0x7fffffff };
 
 static const char prefix[] = "iccm_";
 
-static const char *label_of(const series_t *series, const char *name) {
+static const char *label_of(const prometheus_series_t *series, const char *name) {
   const char *text = yyjson_mut_get_str(yyjson_mut_obj_get(series->labels, name));
   return text != NULL ? text : "";
 }
@@ -31,7 +31,7 @@ static void put(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, d
     number = yyjson_mut_sint(doc, (int64_t)value);
   else
     number = yyjson_mut_real(doc, value);
-  yyjson_mut_obj_add(object, checked(yyjson_mut_strcpy(doc, name)), checked(number));
+  yyjson_mut_obj_add(object, check_alloc(yyjson_mut_strcpy(doc, name)), check_alloc(number));
 }
 
 /* Milliseconds, to the third place. */
@@ -40,12 +40,12 @@ static void put_ms(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name
   put(doc, object, name, is_small ? (double)(int64_t)(seconds * 1e6 + 0.5) / 1e3 : seconds * 1e3);
 }
 
-static void put_times(yyjson_mut_doc *doc, yyjson_mut_val *object, const series_t *series) {
+static void put_times(yyjson_mut_doc *doc, yyjson_mut_val *object, const prometheus_series_t *series) {
   put(doc, object, "count", series->count);
   put_ms(doc, object, "mean_ms", series->count > 0 ? series->sum / series->count : NAN);
-  put_ms(doc, object, "p50_ms", series_quantile(series, 0.5));
-  put_ms(doc, object, "p90_ms", series_quantile(series, 0.9));
-  put_ms(doc, object, "p99_ms", series_quantile(series, 0.99));
+  put_ms(doc, object, "p50_ms", prometheus_quantile(series, 0.5));
+  put_ms(doc, object, "p90_ms", prometheus_quantile(series, 0.9));
+  put_ms(doc, object, "p99_ms", prometheus_quantile(series, 0.99));
 }
 
 static yyjson_mut_val *call_of(yyjson_mut_doc *doc, yyjson_mut_val *calls, const char *tool) {
@@ -55,29 +55,29 @@ static yyjson_mut_val *call_of(yyjson_mut_doc *doc, yyjson_mut_val *calls, const
     if (yyjson_mut_equals_str(yyjson_mut_obj_get(call, "tool"), tool))
       return call;
   }
-  call = checked(yyjson_mut_arr_add_obj(doc, calls));
+  call = check_alloc(yyjson_mut_arr_add_obj(doc, calls));
   yyjson_mut_obj_add_strcpy(doc, call, "tool", tool);
   return call;
 }
 
-static void add_other(yyjson_mut_doc *doc, yyjson_mut_val *metrics, const series_t *series) {
-  yyjson_mut_val *metric = checked(yyjson_mut_arr_add_obj(doc, metrics));
+static void add_other(yyjson_mut_doc *doc, yyjson_mut_val *metrics, const prometheus_series_t *series) {
+  yyjson_mut_val *metric = check_alloc(yyjson_mut_arr_add_obj(doc, metrics));
   yyjson_mut_obj_add_strcpy(doc, metric, "name", series->name);
-  yyjson_mut_obj_add_val(doc, metric, "labels", checked(yyjson_mut_val_mut_copy(doc, series->labels)));
+  yyjson_mut_obj_add_val(doc, metric, "labels", check_alloc(yyjson_mut_val_mut_copy(doc, series->labels)));
   if (series->is_histogram)
     put_times(doc, metric, series);
   else
     put(doc, metric, "value", series->value);
 }
 
-static void add_series(yyjson_mut_doc *doc, yyjson_mut_val *root, const series_t *series) {
+static void add_series(yyjson_mut_doc *doc, yyjson_mut_val *root, const prometheus_series_t *series) {
   yyjson_mut_val *calls = yyjson_mut_obj_get(root, "calls"), *server = yyjson_mut_obj_get(root, "server");
   if (strcmp(series->name, "iccm_calls_total") == 0) {
     put(doc, call_of(doc, calls, label_of(series, "tool")), label_of(series, "outcome"), series->value);
   } else if (strcmp(series->name, "iccm_call_duration_seconds") == 0 && series->is_histogram) {
     put_times(doc, call_of(doc, calls, label_of(series, "tool")), series);
   } else if (strcmp(series->name, "iccm_refusals_total") == 0) {
-    yyjson_mut_val *refusal = checked(yyjson_mut_arr_add_obj(doc, yyjson_mut_obj_get(root, "refusals")));
+    yyjson_mut_val *refusal = check_alloc(yyjson_mut_arr_add_obj(doc, yyjson_mut_obj_get(root, "refusals")));
     yyjson_mut_obj_add_strcpy(doc, refusal, "reason", label_of(series, "reason"));
     put(doc, refusal, "count", series->value);
   } else if (strcmp(series->name, "iccm_log_lines_total") == 0) {
@@ -93,20 +93,20 @@ static void add_series(yyjson_mut_doc *doc, yyjson_mut_val *root, const series_t
 }
 
 static yyjson_doc *finished(yyjson_mut_doc *doc) {
-  yyjson_doc *made = checked(yyjson_mut_doc_imut_copy(doc, NULL));
+  yyjson_doc *made = check_alloc(yyjson_mut_doc_imut_copy(doc, NULL));
   yyjson_mut_doc_free(doc);
   return made;
 }
 
 yyjson_doc *stats_read(const char *text, size_t len) {
   prometheus_samples_t samples;
-  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
-  yyjson_mut_val *root = checked(yyjson_mut_obj(doc));
+  yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
+  yyjson_mut_val *root = check_alloc(yyjson_mut_obj(doc));
   yyjson_mut_doc_set_root(doc, root);
-  checked(yyjson_mut_obj_add_obj(doc, root, "server"));
-  checked(yyjson_mut_obj_add_arr(doc, root, "calls"));
-  checked(yyjson_mut_obj_add_arr(doc, root, "refusals"));
-  checked(yyjson_mut_obj_add_arr(doc, root, "metrics"));
+  check_alloc(yyjson_mut_obj_add_obj(doc, root, "server"));
+  check_alloc(yyjson_mut_obj_add_arr(doc, root, "calls"));
+  check_alloc(yyjson_mut_obj_add_arr(doc, root, "refusals"));
+  check_alloc(yyjson_mut_obj_add_arr(doc, root, "metrics"));
   bool ok = prometheus_parse(&samples, text, len);
   for (size_t i = 0; ok && i < samples.count; i++)
     add_series(doc, root, &samples.series[i]);
@@ -129,8 +129,8 @@ static void print_section(const print_t *print, const char *title, yyjson_mut_do
 }
 
 static yyjson_mut_doc *new_rows(void) {
-  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
-  yyjson_mut_doc_set_root(doc, checked(yyjson_mut_arr(doc)));
+  yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
+  yyjson_mut_doc_set_root(doc, check_alloc(yyjson_mut_arr(doc)));
   return doc;
 }
 
@@ -162,7 +162,7 @@ static void print_calls(const print_t *print, yyjson_val *calls) {
   yyjson_arr_foreach(calls, i, max, call) {
     if (!was_called(call))
       continue;
-    yyjson_mut_val *row = checked(yyjson_mut_arr_add_obj(doc, yyjson_mut_doc_get_root(doc)));
+    yyjson_mut_val *row = check_alloc(yyjson_mut_arr_add_obj(doc, yyjson_mut_doc_get_root(doc)));
     yyjson_obj_foreach(call, j, members, name, value) {
       const char *key = yyjson_get_str(name);
       if (strcmp(key, "count") != 0 && (!yyjson_is_num(value) || any_has(calls, key)))
@@ -193,12 +193,12 @@ static yyjson_mut_val *labels_text(yyjson_mut_doc *doc, yyjson_val *labels) {
   size_t i, max, size;
   char *text;
   yyjson_val *name, *value;
-  FILE *file = checked(open_memstream(&text, &size));
+  FILE *file = check_alloc(open_memstream(&text, &size));
   yyjson_obj_foreach(labels, i, max, name, value) {
     fprintf(file, "%s%s=%s", i > 0 ? "," : "", yyjson_get_str(name), yyjson_get_str(value));
   }
   fclose(file);
-  yyjson_mut_val *made = yyjson_mut_strncpy(doc, checked(text), size);
+  yyjson_mut_val *made = yyjson_mut_strncpy(doc, check_alloc(text), size);
   free(text);
   return made;
 }
@@ -211,7 +211,7 @@ static void print_metrics(const print_t *print, yyjson_val *metrics, bool histog
   yyjson_arr_foreach(metrics, i, max, metric) {
     if ((yyjson_obj_get(metric, "value") == NULL) != histograms)
       continue;
-    yyjson_mut_val *row = checked(yyjson_mut_arr_add_obj(doc, yyjson_mut_doc_get_root(doc)));
+    yyjson_mut_val *row = check_alloc(yyjson_mut_arr_add_obj(doc, yyjson_mut_doc_get_root(doc)));
     yyjson_obj_foreach(metric, j, members, name, value) {
       if (yyjson_equals_str(name, "value"))
         yyjson_mut_obj_add(row, yyjson_val_mut_copy(doc, name), readable(doc, metric, value));
@@ -235,7 +235,7 @@ void stats_print(const print_t *print, yyjson_val *stats) {
   print_calls(print, yyjson_obj_get(stats, "calls"));
   yyjson_mut_doc *refusals = new_rows();
   yyjson_mut_doc_set_root(refusals,
-                          checked(yyjson_val_mut_copy(refusals, yyjson_obj_get(stats, "refusals"))));
+                          check_alloc(yyjson_val_mut_copy(refusals, yyjson_obj_get(stats, "refusals"))));
   print_section(print, "Refusals", refusals);
   print_metrics(print, yyjson_obj_get(stats, "metrics"), false);
   print_metrics(print, yyjson_obj_get(stats, "metrics"), true);

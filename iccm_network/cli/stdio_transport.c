@@ -10,23 +10,23 @@
 #include <iccm_service.h>
 #include <string.h>
 #include <unistd.h>
-#include "checked.h"
+#include "check_alloc.h"
 
-enum { KEEP_LINE = 1 << 20, NO_LIMIT = 1 << 30 };
+enum { KEEP_BYTES = 1 << 20, NO_LIMIT = 1 << 30 };
 
 /* ---- input ----------------------------------------------------------------------------------------- */
 
 static void end_line(stdio_transport_t *transport) {
   size_t start = mcp_bom_length(transport->line.data, transport->line.len);
   if (transport->too_long)
-    transport->events->on_long(transport->arg);
+    transport->events->on_too_long(transport->arg);
   else if (transport->line.len > start)
     transport->events->on_line(transport->line.data + start, transport->line.len - start, transport->arg);
   transport->too_long = false;
-  mcp__buf_clear(&transport->line, KEEP_LINE);
+  mcp__buf_clear(&transport->line, KEEP_BYTES);
 }
 
-static void take(stdio_transport_t *transport, const char *data, size_t len) {
+static void split_lines(stdio_transport_t *transport, const char *data, size_t len) {
   const char *end = data + len;
   while (data < end && !transport->closing) {
     const char *newline = memchr(data, '\n', (size_t)(end - data));
@@ -44,17 +44,17 @@ static void take(stdio_transport_t *transport, const char *data, size_t len) {
 }
 
 static void end_input(stdio_transport_t *transport, int status) {
-  transport->ended = true;
+  transport->at_eof = true;
   stdio_transport_read(transport, false);
   if (transport->closing)
     return;
   end_line(transport); /* the last one may lack its newline */
-  transport->events->on_end(status, transport->arg);
+  transport->events->on_eof(status, transport->arg);
 }
 
-static void took(stdio_transport_t *transport, ssize_t len) {
+static void on_input(stdio_transport_t *transport, ssize_t len) {
   if (len > 0)
-    take(transport, transport->chunk, (size_t)len);
+    split_lines(transport, transport->chunk, (size_t)len);
   else if (len < 0)
     end_input(transport, len == UV_EOF ? 0 : (int)len);
 }
@@ -67,14 +67,14 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
 
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf) {
   (void)buf;
-  took(stream->data, len);
+  on_input(stream->data, len);
 }
 
 static void check_closed(stdio_transport_t *transport) {
-  if (!transport->closing || transport->handles > 0 || transport->file_reading)
+  if (!transport->closing || transport->open_handles > 0 || transport->file_reading)
     return;
   mcp__buf_deinit(&transport->line);
-  mcp__buf_deinit(&transport->waiting);
+  mcp__buf_deinit(&transport->queued);
   mcp__buf_deinit(&transport->writing);
   transport->events->on_closed(transport->arg);
 }
@@ -86,7 +86,7 @@ static void on_file_read(uv_fs_t *request) {
   ssize_t len = request->result;
   uv_fs_req_cleanup(request);
   transport->file_reading = false;
-  took(transport, len == 0 ? UV_EOF : len);
+  on_input(transport, len == 0 ? UV_EOF : len);
   read_file(transport);
   check_closed(transport);
 }
@@ -108,7 +108,7 @@ static void read_stream(stdio_transport_t *transport) {
 }
 
 void stdio_transport_read(stdio_transport_t *transport, bool on) {
-  on = on && !transport->ended && !transport->closing;
+  on = on && !transport->at_eof && !transport->closing;
   if (on == transport->reading)
     return;
   transport->reading = on;
@@ -122,52 +122,52 @@ void stdio_transport_read(stdio_transport_t *transport, bool on) {
 
 /* ---- output ---------------------------------------------------------------------------------------- */
 
-static void break_off(stdio_transport_t *transport, int status) {
-  mcp__buf_clear(&transport->waiting, 0);
+static void fail_output(stdio_transport_t *transport, int status) {
+  mcp__buf_clear(&transport->queued, 0);
   if (!transport->closing)
-    transport->broken = status;
+    transport->write_error = status;
 }
 
 static void write_file(stdio_transport_t *transport) {
   size_t done = 0;
-  while (done < transport->waiting.len) {
-    ssize_t len = write(STDOUT_FILENO, transport->waiting.data + done, transport->waiting.len - done);
+  while (done < transport->queued.len) {
+    ssize_t len = write(STDOUT_FILENO, transport->queued.data + done, transport->queued.len - done);
     if (len < 0 && errno != EINTR) {
-      break_off(transport, -errno);
+      fail_output(transport, -errno);
       return;
     }
     done += len > 0 ? (size_t)len : 0;
   }
-  mcp__buf_clear(&transport->waiting, KEEP_LINE);
+  mcp__buf_clear(&transport->queued, KEEP_BYTES);
 }
 
-static void write_waiting(stdio_transport_t *transport);
+static void write_queued(stdio_transport_t *transport);
 
 static void on_written(uv_write_t *request, int status) {
   stdio_transport_t *transport = request->handle->data;
-  mcp__buf_clear(&transport->writing, KEEP_LINE);
+  mcp__buf_clear(&transport->writing, KEEP_BYTES);
   if (status != 0)
-    break_off(transport, status);
-  write_waiting(transport);
+    fail_output(transport, status);
+  write_queued(transport);
 }
 
-static void write_waiting(stdio_transport_t *transport) {
-  if (transport->waiting.len == 0 || transport->writing.len > 0 || transport->closing)
+static void write_queued(stdio_transport_t *transport) {
+  if (transport->queued.len == 0 || transport->writing.len > 0 || transport->closing)
     return;
   if (transport->out_is_file) {
     write_file(transport);
     return;
   }
-  mcp__buf_swap(&transport->waiting, &transport->writing);
+  mcp__buf_swap(&transport->queued, &transport->writing);
   uv_buf_t buf = uv_buf_init(transport->writing.data, (unsigned)transport->writing.len);
   int status = uv_write(&transport->write, &transport->out.stream, &buf, 1, on_written);
   if (status != 0) {
     mcp__buf_clear(&transport->writing, 0);
-    break_off(transport, status);
+    fail_output(transport, status);
   }
 }
 
-static void blank_newlines(char *text, size_t len) {
+static void replace_newlines(char *text, size_t len) {
   for (char *at = text; (at = memchr(at, '\n', len - (size_t)(at - text))) != NULL;)
     *at = ' ';
   for (char *at = text; (at = memchr(at, '\r', len - (size_t)(at - text))) != NULL;)
@@ -175,26 +175,26 @@ static void blank_newlines(char *text, size_t len) {
 }
 
 void stdio_transport_write_line(stdio_transport_t *transport, const char *text, size_t len) {
-  mcp__buf_t *out = &transport->waiting;
-  if (transport->broken != 0 || transport->closing)
+  mcp__buf_t *out = &transport->queued;
+  if (transport->write_error != 0 || transport->closing)
     return;
   if (mcp__buf_reserve(out, len + 1) != 0)
-    checked(NULL); /* half a line would be worse than the end */
+    check_alloc(NULL); /* half a line would be worse than the end */
   mcp__buf_append(out, text, len);
-  blank_newlines(out->data + out->len - len, len);
+  replace_newlines(out->data + out->len - len, len);
   mcp__buf_append(out, "\n", 1);
-  write_waiting(transport);
+  write_queued(transport);
 }
 
 size_t stdio_transport_backlog(const stdio_transport_t *transport) {
-  return transport->waiting.len + transport->writing.len;
+  return transport->queued.len + transport->writing.len;
 }
 
 /* ---- life ------------------------------------------------------------------------------------------ */
 
 static void on_handle_closed(uv_handle_t *handle) {
   stdio_transport_t *transport = handle->data;
-  transport->handles--;
+  transport->open_handles--;
   check_closed(transport);
 }
 
@@ -211,7 +211,7 @@ static int open_handle(stdio_transport_t *transport, stdio_transport_handle_t *h
   if (status != 0)
     return status;
   handle->handle.data = transport;
-  transport->handles++;
+  transport->open_handles++;
   return type == UV_TTY ? 0 : uv_pipe_open(&handle->pipe, fd);
 }
 
@@ -219,7 +219,7 @@ int stdio_transport_open(stdio_transport_t *transport, uv_loop_t *loop, size_t m
                          const stdio_transport_events_t *events, void *arg) {
   *transport = (stdio_transport_t){.loop = loop, .events = events, .arg = arg};
   mcp__buf_init(&transport->line, max_line, NULL);
-  mcp__buf_init(&transport->waiting, NO_LIMIT, NULL);
+  mcp__buf_init(&transport->queued, NO_LIMIT, NULL);
   mcp__buf_init(&transport->writing, NO_LIMIT, NULL);
   int status = open_handle(transport, &transport->in, &transport->in_is_file, STDIN_FILENO);
   return status == 0 ? open_handle(transport, &transport->out, &transport->out_is_file, STDOUT_FILENO)

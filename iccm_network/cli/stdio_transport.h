@@ -11,8 +11,8 @@ enum { STDIO_TRANSPORT_CHUNK = 64 * 1024 };
 typedef struct stdio_transport_events {
   /* Without its end; never an empty one; borrowed. */
   void (*on_line)(const char *text, size_t len, void *arg);
-  void (*on_long)(void *arg);            /* instead of a line over the limit, which is gone */
-  void (*on_end)(int status, void *arg); /* of input, once: 0, or libuv's code */
+  void (*on_too_long)(void *arg);        /* instead of a line over the limit, which is gone */
+  void (*on_eof)(int status, void *arg); /* of input, once: 0, or libuv's code */
   void (*on_closed)(void *arg);          /* after stdio_transport_close() */
 } stdio_transport_events_t;
 
@@ -32,18 +32,18 @@ typedef struct stdio_transport {
   uv_fs_t file_read;
   bool file_reading; /* file_read is under way */
   uv_write_t write;
-  mcp__buf_t line;             /* begun */
-  mcp__buf_t waiting, writing; /* output: behind what the system holds, and that */
-  bool reading, ended, too_long, closing;
-  int broken;  /* libuv's code: nothing can be written any more; else 0 */
-  int handles; /* open */
+  mcp__buf_t line;            /* begun */
+  mcp__buf_t queued, writing; /* output: behind what the system holds, and that */
+  bool reading, at_eof, too_long, closing;
+  int write_error;  /* libuv's code: nothing can be written any more; else 0 */
+  int open_handles; /* open */
   char chunk[STDIO_TRANSPORT_CHUNK];
 } stdio_transport_t;
 
 /* Reading is off at first. 0 or libuv's code; to be closed in any case. */
 int stdio_transport_open(stdio_transport_t *transport, uv_loop_t *loop, size_t max_line,
                          const stdio_transport_events_t *events, void *arg);
-/* off: a chunk that was read is still told of to its end. on: on_end may fire from inside. */
+/* off: a chunk that was read is still told of to its end. on: on_eof may fire from inside. */
 void stdio_transport_read(stdio_transport_t *transport, bool on);
 /* A line, whose newlines become blanks: such as may stand between the tokens of JSON. */
 void stdio_transport_write_line(stdio_transport_t *transport, const char *text, size_t len);

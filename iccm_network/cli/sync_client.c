@@ -7,7 +7,7 @@
 #include <iccm_service.h>
 #include <string.h>
 #include <unistd.h>
-#include "report.h"
+#include "error_report.h"
 #include "sync_client.h"
 
 enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024, NS_PER_MS = 1000000 };
@@ -30,7 +30,7 @@ static void on_state(mcp_client_t *client, int status, const char *reason, void 
   mcp_log(MCP_LOG_DEBUG, "iccm", "connected to %s", mcp_redact_setting(NULL, url, shown));
 }
 
-mcp_client_t *sync_client_client(uv_loop_t *loop, const options_t *options) {
+mcp_client_t *sync_client_new_client(uv_loop_t *loop, const options_t *options) {
   mcp_client_t *client =
       options->url != NULL ? mcp_client_new(loop, options->url) : mcp_client_new_godot(loop);
   if (client == NULL)
@@ -41,38 +41,38 @@ mcp_client_t *sync_client_client(uv_loop_t *loop, const options_t *options) {
   return client;
 }
 
-int sync_client_begin(sync_client_t *sync, const options_t *options, const print_t *out) {
+int sync_client_open(sync_client_t *sync, const options_t *options, const print_t *out) {
   *sync = (sync_client_t){.options = options};
   int status = uv_loop_init(&sync->loop);
   if (status != 0) /* UNTESTED: needs a process without descriptors */
-    return report_usage(options, out, "no event loop: %s", uv_strerror(status));
-  sync->client = sync_client_client(&sync->loop, options);
+    return report_usage_error(options, out, "no event loop: %s", uv_strerror(status));
+  sync->client = sync_client_new_client(&sync->loop, options);
   if (sync->client == NULL) {
     uv_loop_close(&sync->loop);
-    return report_usage(options, out, "%s", mcp_last_error());
+    return report_usage_error(options, out, "%s", mcp_last_error());
   }
   mcp_client_on_state(sync->client, on_state, sync);
   return 0;
 }
 
-/* A request that was not the first had less time than the option says: the words name the option. */
+/* A request that was not the first had less time than the option says: the message name the option. */
 static void on_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   sync_request_t *request = arg;
   sync_client_t *sync = request->sync;
-  mcp_result_t named = *result;
-  char words[640];
+  mcp_result_t adjusted = *result;
+  char message[640];
   const char *end = result->status == MCP_ETIMEOUT ? strstr(result->message, "no answer within ") : NULL;
   (void)client;
   if (end != NULL) {
-    snprintf(words, sizeof words, "%.*sno answer within %llu ms", (int)(end - result->message),
+    snprintf(message, sizeof message, "%.*sno answer within %llu ms", (int)(end - result->message),
              result->message, (unsigned long long)sync->options->timeout_ms);
-    named.message = words;
+    adjusted.message = message;
   }
-  request->cb(sync, &named, request->arg);
+  request->cb(sync, &adjusted, request->arg);
   uv_stop(&sync->loop);
 }
 
-static uint64_t left_ms(sync_client_t *sync) {
+static uint64_t remaining_ms(sync_client_t *sync) {
   uint64_t now = uv_hrtime();
   if (sync->deadline_ns == 0)
     sync->deadline_ns = now + sync->options->timeout_ms * NS_PER_MS;
@@ -80,7 +80,7 @@ static uint64_t left_ms(sync_client_t *sync) {
 }
 
 /* Runs the loop until the callback of a request that was accepted (0), or says at once why it was not. */
-static void finish(sync_request_t *request, int status) {
+static void run_request(sync_request_t *request, int status) {
   if (status == 0) {
     uv_run(&request->sync->loop, UV_RUN_DEFAULT);
     return;
@@ -93,35 +93,35 @@ void sync_client_call(sync_client_t *sync, const char *tool, yyjson_mut_doc *par
                       void *arg) {
   sync_request_t request = {sync, cb, arg};
   mcp_call_options_t call_options = {
-      .timeout_ms = left_ms(sync), .progress_cb = sync->progress_cb, .progress_arg = sync->progress_arg};
-  finish(&request, mcp_client_call(sync->client, tool, params, &call_options, on_result, &request));
+      .timeout_ms = remaining_ms(sync), .progress_cb = sync->progress_cb, .progress_arg = sync->progress_arg};
+  run_request(&request, mcp_client_call(sync->client, tool, params, &call_options, on_result, &request));
 }
 
 void sync_client_request(sync_client_t *sync, const char *method, yyjson_mut_doc *params, sync_client_cb cb,
                          void *arg) {
   sync_request_t request = {sync, cb, arg};
-  finish(&request,
-         mcp_client_request(sync->client, method, params, &(mcp_call_options_t){.timeout_ms = left_ms(sync)},
-                            on_result, &request));
+  run_request(&request, mcp_client_request(sync->client, method, params,
+                                           &(mcp_call_options_t){.timeout_ms = remaining_ms(sync)}, on_result,
+                                           &request));
 }
 
 void sync_client_list_tools(sync_client_t *sync, uint64_t max_ms, sync_client_cb cb, void *arg) {
   sync_request_t request = {sync, cb, arg};
-  uint64_t left = left_ms(sync);
+  uint64_t left = remaining_ms(sync);
   uint64_t timeout_ms = max_ms > 0 && max_ms < left ? max_ms : left;
-  finish(&request, mcp_client_list_tools(sync->client, &(mcp_call_options_t){.timeout_ms = timeout_ms},
-                                         on_result, &request));
+  run_request(&request, mcp_client_list_tools(sync->client, &(mcp_call_options_t){.timeout_ms = timeout_ms},
+                                              on_result, &request));
 }
 
-mcp_stage_t sync_client_reached(const sync_client_t *sync) {
+mcp_stage_t sync_client_stage(const sync_client_t *sync) {
   return sync->connected ? MCP_STAGE_OPEN : mcp_client_stage(sync->client);
 }
 
-void sync_client_renew(sync_client_t *sync) {
+void sync_client_reset_deadline(sync_client_t *sync) {
   sync->deadline_ns = 0;
 }
 
-static void on_pause_over(uv_timer_t *timer) {
+static void on_sleep_timer(uv_timer_t *timer) {
   uv_stop(timer->loop);
 }
 
@@ -129,13 +129,13 @@ static void on_timer_closed(uv_handle_t *timer) {
   *(bool *)timer->data = true;
 }
 
-void sync_client_pause(sync_client_t *sync, uint64_t ms) {
+void sync_client_sleep(sync_client_t *sync, uint64_t ms) {
   uv_timer_t timer;
   bool closed = false;
   uv_timer_init(&sync->loop, &timer);
   timer.data = &closed;
   uv_update_time(&sync->loop);
-  uv_timer_start(&timer, on_pause_over, ms, 0);
+  uv_timer_start(&timer, on_sleep_timer, ms, 0);
   uv_run(&sync->loop, UV_RUN_DEFAULT);
   uv_close((uv_handle_t *)&timer, on_timer_closed);
   while (!closed)
@@ -147,17 +147,17 @@ static void on_closed(mcp_client_t *client, void *arg) {
   uv_close(arg, NULL);
 }
 
-void sync_client_on_overdue(uv_timer_t *timer) {
+void sync_client_on_close_timeout(uv_timer_t *timer) {
   fflush(NULL);
   _exit(*(int *)timer->data); /* exit() would wait for libuv's threads, where a resolver may hang */
 }
 
-int sync_client_end(sync_client_t *sync, int code) {
-  uv_timer_t overdue;
-  overdue.data = &code;
-  uv_timer_init(&sync->loop, &overdue);
-  uv_timer_start(&overdue, sync_client_on_overdue, SYNC_CLIENT_END_MS, 0);
-  mcp_client_close(sync->client, on_closed, &overdue);
+int sync_client_close(sync_client_t *sync, int code) {
+  uv_timer_t close_timer;
+  close_timer.data = &code;
+  uv_timer_init(&sync->loop, &close_timer);
+  uv_timer_start(&close_timer, sync_client_on_close_timeout, SYNC_CLIENT_CLOSE_MS, 0);
+  mcp_client_close(sync->client, on_closed, &close_timer);
   uv_run(&sync->loop, UV_RUN_DEFAULT);
   mcp_client_free(sync->client);
   uv_loop_close(&sync->loop);

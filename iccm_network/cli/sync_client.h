@@ -20,7 +20,7 @@ typedef struct sync_client {
 typedef void (*sync_client_cb)(sync_client_t *sync, const mcp_result_t *result, void *arg);
 
 /* 0, or an exit code after it was reported; then there is nothing to end. */
-int sync_client_begin(sync_client_t *sync, const options_t *options, const print_t *out);
+int sync_client_open(sync_client_t *sync, const options_t *options, const print_t *out);
 
 /* Sends a request and returns after cb was called, once. params is stolen, NULL: none. */
 void sync_client_call(sync_client_t *sync, const char *tool, yyjson_mut_doc *params, sync_client_cb cb,
@@ -31,22 +31,23 @@ void sync_client_request(sync_client_t *sync, const char *method, yyjson_mut_doc
 void sync_client_list_tools(sync_client_t *sync, uint64_t max_ms, sync_client_cb cb, void *arg);
 
 /* How far the client has come: MCP_STAGE_OPEN where a connection came about, at least once. */
-mcp_stage_t sync_client_reached(const sync_client_t *sync);
+mcp_stage_t sync_client_stage(const sync_client_t *sync);
 
 /* For commands that go on: the deadline of what comes next begins with that. And waiting meanwhile, the
  * connection being served; uv_stop() ends that early. */
-void sync_client_renew(sync_client_t *sync);
-void sync_client_pause(sync_client_t *sync, uint64_t ms);
+void sync_client_reset_deadline(sync_client_t *sync);
+void sync_client_sleep(sync_client_t *sync, uint64_t ms);
 
-/* Closes the connection and returns code; ends the process when that takes longer than SYNC_CLIENT_END_MS. */
-int sync_client_end(sync_client_t *sync, int code);
+/* Closes the connection and returns code; ends the process when that takes longer than SYNC_CLIENT_CLOSE_MS.
+ */
+int sync_client_close(sync_client_t *sync, int code);
 
 /* The means to that: flushes all output and ends the process with the int at timer->data. */
-enum { SYNC_CLIENT_END_MS = 1000 };
-void sync_client_on_overdue(uv_timer_t *timer);
+enum { SYNC_CLIENT_CLOSE_MS = 1000 };
+void sync_client_on_close_timeout(uv_timer_t *timer);
 
 /* A client that takes messages as large as existing servers send, and fails at once when the server is away.
  */
-mcp_client_t *sync_client_client(uv_loop_t *loop, const options_t *options);
+mcp_client_t *sync_client_new_client(uv_loop_t *loop, const options_t *options);
 
 #endif

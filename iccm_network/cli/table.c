@@ -10,19 +10,19 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "print.h"
 #include "table.h"
 
-enum { MAX_COLUMNS = 64, GAP = 2, NARROWEST = 4, UUID_WIDTH = 36, SHORT_UUID_WIDTH = 8 };
+enum { MAX_COLUMNS = 64, GAP = 2, MIN_COLUMN_WIDTH = 4, UUID_WIDTH = 36, SHORT_UUID_WIDTH = 8 };
 
 typedef struct column {
   const char *name; /* of the rows' document, as is every name here */
   size_t name_len;
   size_t width;
   bool numbers, texts; /* holds such; with nothing but numbers it is aligned to the right */
-  bool others;         /* holds something that is no UUID */
-  bool tails;          /* shows their ends */
+  bool non_uuids;      /* holds something that is no UUID */
+  bool show_end;       /* shows their ends */
 } column_t;
 
 typedef struct table {
@@ -47,7 +47,7 @@ static cell_t cell_of(yyjson_val *value) {
     cell.text = "-";
     cell.len = 1;
   } else if (value != NULL) {
-    cell.text = cell.owned = checked(yyjson_val_write(value, 0, &cell.len));
+    cell.text = cell.owned = check_alloc(yyjson_val_write(value, 0, &cell.len));
   }
   return cell;
 }
@@ -80,7 +80,7 @@ static column_t *column_of(table_t *table, yyjson_val *key) {
   column->name = yyjson_get_str(key);
   column->name_len = yyjson_get_len(key);
   column->width = print_columns(column->name, column->name_len);
-  column->numbers = column->texts = column->others = column->tails = false;
+  column->numbers = column->texts = column->non_uuids = column->show_end = false;
   return column;
 }
 
@@ -102,7 +102,7 @@ static bool add_row(table_t *table, yyjson_val *row) {
       column->width = width;
     column->numbers = column->numbers || yyjson_is_num(value);
     column->texts = column->texts || !(yyjson_is_num(value) || yyjson_is_null(value));
-    column->others = column->others || !(is_uuid(&cell) || yyjson_is_null(value));
+    column->non_uuids = column->non_uuids || !(is_uuid(&cell) || yyjson_is_null(value));
     free(cell.owned);
   }
   return true;
@@ -121,7 +121,7 @@ static bool has_values(const column_t *column) {
 }
 
 /* Puts columns without any value behind the others, and shows them no more, unless there are no others. */
-static void leave_out_empty(table_t *table) {
+static void hide_empty_columns(table_t *table) {
   column_t ordered[MAX_COLUMNS];
   size_t count = 0;
   for (size_t i = 0; i < table->count; i++)
@@ -139,20 +139,20 @@ static void leave_out_empty(table_t *table) {
 static void shorten_uuids(table_t *table) {
   for (size_t i = 0; i < table->shown; i++) {
     column_t *column = &table->columns[i];
-    column->tails = column->texts && !column->others && column->width == UUID_WIDTH;
-    if (column->tails)
+    column->show_end = column->texts && !column->non_uuids && column->width == UUID_WIDTH;
+    if (column->show_end)
       column->width = SHORT_UUID_WIDTH;
   }
 }
 
 static void fit(table_t *table, size_t width) {
-  leave_out_empty(table);
+  hide_empty_columns(table);
   if (row_width(table, width) > width)
     shorten_uuids(table);
-  while (table->shown > 1 && row_width(table, NARROWEST) > width)
+  while (table->shown > 1 && row_width(table, MIN_COLUMN_WIDTH) > width)
     table->shown--;
   size_t limit = width;
-  while (limit > NARROWEST && row_width(table, limit) > width)
+  while (limit > MIN_COLUMN_WIDTH && row_width(table, limit) > width)
     limit--;
   size_t spare = row_width(table, limit) < width ? width - row_width(table, limit) : 0;
   for (size_t i = 0; i < table->shown; i++) {
@@ -172,7 +172,7 @@ static void print_cell(const print_t *print, const column_t *column, bool last, 
     fputs(last ? "" : "\t", print->file);
     return;
   }
-  if (column->tails && len == UUID_WIDTH) {
+  if (column->show_end && len == UUID_WIDTH) {
     fputs("…", print->file);
     print_line(print, text + len - column->width + 1, column->width - 1, 0);
     print_pad(print, last ? 0 : GAP);
@@ -207,7 +207,7 @@ static void print_row(const print_t *print, const table_t *table, yyjson_val *ro
   fputc('\n', print->file);
 }
 
-static void print_left_out(const print_t *print, const table_t *table) {
+static void print_hidden_columns(const print_t *print, const table_t *table) {
   if (table->shown == table->count)
     return;
   fputs("(not shown:", print->file);
@@ -235,6 +235,6 @@ bool print_table(const print_t *print, yyjson_val *rows) {
   yyjson_arr_foreach(rows, i, max, row) {
     print_row(print, &table, row);
   }
-  print_left_out(print, &table);
+  print_hidden_columns(print, &table);
   return true;
 }

@@ -9,7 +9,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "print.h"
 #include "tools_view.h"
 
@@ -47,18 +47,18 @@ static char *describe_meaning(yyjson_val *property) {
   char *text = NULL;
   size_t len, i, max;
   yyjson_val *item, *values = yyjson_obj_get(property, "enum");
-  FILE *file = checked(open_memstream(&text, &len));
+  FILE *file = check_alloc(open_memstream(&text, &len));
   const char *description = yyjson_get_str(yyjson_obj_get(property, "description"));
   fputs(description != NULL ? description : "", file);
   yyjson_arr_foreach(values, i, max, item) {
-    char *json = checked(yyjson_val_write(item, 0, NULL));
+    char *json = check_alloc(yyjson_val_write(item, 0, NULL));
     fputs(i > 0 ? ", " : description != NULL && *description != '\0' ? " (one of " : "(one of ", file);
     fputs(yyjson_is_str(item) ? yyjson_get_str(item) : json, file);
     free(json);
   }
   fputs(yyjson_arr_size(values) > 0 ? ")" : "", file);
   fclose(file);
-  return checked(text);
+  return check_alloc(text);
 }
 
 /* The columns that names and kinds take in the list of one tool's arguments. */

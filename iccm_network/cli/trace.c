@@ -3,7 +3,7 @@
 #include "commands.h"
 #include "exit_codes.h"
 #include "print.h"
-#include "report.h"
+#include "error_report.h"
 #include "log_query.h"
 #include "sync_client.h"
 #include "trace_tree.h"
@@ -11,58 +11,57 @@
 
 enum { MAX_LINES = 10000 };
 
-typedef struct tracing {
+typedef struct trace_state {
   const print_t *out;
   trace_tree_t tree;
   int64_t last_us; /* of a row without a time, the one before it */
   int code;
-} tracing_t;
+} trace_state_t;
 
 static void on_failed(sync_client_t *sync, const mcp_result_t *result, void *arg) {
-  tracing_t *tracing = arg;
-  tracing->code =
-      report_failure(sync->options, tracing->out, "logger_query", result, sync_client_reached(sync));
+  trace_state_t *state = arg;
+  state->code = report_failure(sync->options, state->out, "logger_query", result, sync_client_stage(sync));
 }
 
 static void add(yyjson_val *row, void *arg) {
-  tracing_t *tracing = arg;
-  log_query_time(row, &tracing->last_us);
-  trace_tree_add(&tracing->tree, row, tracing->last_us);
+  trace_state_t *state = arg;
+  log_query_time(row, &state->last_us);
+  trace_tree_add(&state->tree, row, state->last_us);
 }
 
-static void show(tracing_t *tracing, const log_query_rows_t *rows, const options_t *options,
+static void show(trace_state_t *state, const log_query_rows_t *rows, const options_t *options,
                  const char *trace_id) {
   const print_t err = {.file = stderr};
-  log_query_each(rows, add, tracing);
-  trace_tree_build(&tracing->tree);
+  log_query_for_each(rows, add, state);
+  trace_tree_build(&state->tree);
   if (rows->more)
     fprintf(stderr, "iccm: only the newest %zu lines of the trace are shown\n", rows->count);
   if (rows->count == 0) {
-    tracing->code = ICCM_USAGE;
+    state->code = ICCM_USAGE;
     fputs("iccm: there are no lines of trace ", stderr);
     print_line(&err, trace_id, strlen(trace_id), 0);
     fputs("; calls themselves are logged at TRACE, by logger_set_level\n", stderr);
   }
   if (options->json)
-    trace_print_json(tracing->out, &tracing->tree, trace_id);
+    trace_print_json(state->out, &state->tree, trace_id);
   else
-    trace_print(tracing->out, &tracing->tree);
-  trace_tree_deinit(&tracing->tree);
+    trace_print(state->out, &state->tree);
+  trace_tree_deinit(&state->tree);
 }
 
 int trace_run(const options_t *options, const print_t *out) {
   const char *trace_id = options->url; /* the first word; the address is the second */
-  const options_t mine = log_query_options(options);
+  const options_t godot_options = log_query_options(options);
   const log_query_filter_t filter = {.trace = trace_id, .since_us = INT64_MIN, .until_us = INT64_MAX};
-  tracing_t tracing = {.out = out};
+  trace_state_t state = {.out = out};
   sync_client_t sync;
   log_query_rows_t rows;
-  int code = sync_client_begin(&sync, &mine, out);
+  int code = sync_client_open(&sync, &godot_options, out);
   if (code != 0)
     return code;
-  if (log_query_read(&sync, &filter, MAX_LINES, &rows, on_failed, &tracing)) {
-    show(&tracing, &rows, options, trace_id);
+  if (log_query_read(&sync, &filter, MAX_LINES, &rows, on_failed, &state)) {
+    show(&state, &rows, options, trace_id);
     log_query_rows_deinit(&rows);
   }
-  return sync_client_end(&sync, tracing.code);
+  return sync_client_close(&sync, state.code);
 }

@@ -11,13 +11,13 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "logline.h"
 
 static trace_node_t *add_node(trace_tree_t *tree, trace_kind_t kind, int64_t time_us) {
   if ((tree->count & (tree->count - 1)) == 0)
-    tree->nodes = checked(realloc(tree->nodes, (tree->count * 2 + 1) * sizeof *tree->nodes));
-  trace_node_t *node = checked(calloc(1, sizeof *node));
+    tree->nodes = check_alloc(realloc(tree->nodes, (tree->count * 2 + 1) * sizeof *tree->nodes));
+  trace_node_t *node = check_alloc(calloc(1, sizeof *node));
   *node = (trace_node_t){.kind = kind,
                          .order = tree->count,
                          .start_us = time_us,
@@ -40,7 +40,7 @@ static trace_node_t *find_span(const trace_tree_t *tree, const char *span_id) {
 
 /* ---- adding ---------------------------------------------------------------------------------------- */
 
-static void take_end(trace_node_t *call, yyjson_val *data, int64_t time_us) {
+static void record_end(trace_node_t *call, yyjson_val *data, int64_t time_us) {
   yyjson_val *ms = yyjson_obj_get(data, "duration_ms");
   call->timed = yyjson_is_num(ms) && yyjson_get_num(ms) >= 0 && yyjson_get_num(ms) < 1e12;
   if (!call->timed)
@@ -52,28 +52,28 @@ static void take_end(trace_node_t *call, yyjson_val *data, int64_t time_us) {
 
 /* Whether the row is one of those that say how a call went (server_log.c), which then is known of the call.
  */
-static bool take_event(trace_node_t *call, yyjson_val *row, yyjson_val *data, int64_t time_us) {
-  const char *message = logline_text(row, "message");
+static bool record_event(trace_node_t *call, yyjson_val *row, yyjson_val *data, int64_t time_us) {
+  const char *message = logline_string(row, "message");
   if (strcmp(message, "Tool call started") == 0) {
     call->outcome = call->outcome == TRACE_UNKNOWN ? TRACE_NOT_ENDED : call->outcome;
   } else if (strcmp(message, "Tool call completed") == 0) {
     call->outcome = yyjson_get_bool(yyjson_obj_get(data, "cancelled")) ? TRACE_CANCELLED : TRACE_OK;
-    take_end(call, data, time_us);
+    record_end(call, data, time_us);
   } else if (strcmp(message, "Tool error") == 0) {
     call->outcome = TRACE_FAILED;
-    call->error = logline_text(data, "error");
-    take_end(call, data, time_us);
+    call->error = logline_string(data, "error");
+    record_end(call, data, time_us);
   } else {
     return false;
   }
-  call->tool = logline_text(data, "tool_name");
+  call->tool = logline_string(data, "tool_name");
   return true;
 }
 
-static void take_row(trace_node_t *call, yyjson_val *row, yyjson_val *data, int64_t time_us) {
-  const char *parent = logline_text(data, "parent_span_id");
+static void record_row(trace_node_t *call, yyjson_val *row, yyjson_val *data, int64_t time_us) {
+  const char *parent = logline_string(data, "parent_span_id");
   if (*call->component == '\0')
-    call->component = logline_text(row, "component");
+    call->component = logline_string(row, "component");
   if (*parent != '\0')
     call->parent_span_id = parent;
   if (time_us < call->start_us)
@@ -84,20 +84,20 @@ static void take_row(trace_node_t *call, yyjson_val *row, yyjson_val *data, int6
 
 void trace_tree_add(trace_tree_t *tree, yyjson_val *row, int64_t time_us) {
   yyjson_val *data = yyjson_obj_get(row, "data");
-  const char *span_id = logline_text(data, "span_id");
+  const char *span_id = logline_string(data, "span_id");
   if (*span_id != '\0') {
     trace_node_t *call = find_span(tree, span_id);
     if (call == NULL)
       call = add_node(tree, TRACE_CALL, time_us);
     call->span_id = span_id;
-    take_row(call, row, data, time_us);
-    if (take_event(call, row, data, time_us))
+    record_row(call, row, data, time_us);
+    if (record_event(call, row, data, time_us))
       return;
   }
   trace_node_t *line = add_node(tree, TRACE_LINE, time_us);
   line->row = row;
   line->span_id = span_id;
-  line->component = logline_text(row, "component");
+  line->component = logline_string(row, "component");
 }
 
 /* ---- building -------------------------------------------------------------------------------------- */
@@ -150,10 +150,10 @@ static int by_time(const void *a, const void *b) {
 }
 
 trace_node_t *trace_tree_next(const trace_tree_t *tree, const trace_node_t *node) {
-  const trace_node_t *at = node != NULL ? node : &tree->top;
+  const trace_node_t *at = node != NULL ? node : &tree->root;
   if (at->first != NULL)
     return at->first;
-  while (at->next == NULL && at != &tree->top)
+  while (at->next == NULL && at != &tree->root)
     at = at->parent;
   return at->next;
 }
@@ -168,12 +168,12 @@ void trace_tree_build(trace_tree_t *tree) {
   for (size_t i = 0; i < tree->count; i++) {
     trace_node_t *node = tree->nodes[i];
     if (node->parent == NULL)
-      node->parent = &tree->top;
+      node->parent = &tree->root;
     *(node->parent->last != NULL ? &node->parent->last->next : &node->parent->first) = node;
     node->parent->last = node;
   }
   for (trace_node_t *node = NULL; (node = trace_tree_next(tree, node)) != NULL;)
-    node->depth = node->parent != &tree->top ? node->parent->depth + 1 : 0;
+    node->depth = node->parent != &tree->root ? node->parent->depth + 1 : 0;
 }
 
 void trace_tree_deinit(trace_tree_t *tree) {

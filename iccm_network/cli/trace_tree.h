@@ -43,7 +43,7 @@ typedef struct trace_node {
 typedef struct trace_tree {
   trace_node_t **nodes; /* owned, in the order of time once it is built */
   size_t count;
-  trace_node_t top; /* above those without parent */
+  trace_node_t root; /* above those without parent */
 } trace_tree_t;
 
 /* Adds a row, which stays the caller's until trace_tree_deinit(), and its time. Ends the program where there

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "logline.h"
 #include "print.h"
 #include "trace_tree.h"
@@ -49,12 +49,12 @@ static void print_call(const print_t *print, const trace_node_t *call) {
 static void print_data(const print_t *print, yyjson_val *data) {
   if (!yyjson_is_obj(data))
     return;
-  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
-  yyjson_mut_val *rest = checked(yyjson_val_mut_copy(doc, data));
+  yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
+  yyjson_mut_val *rest = check_alloc(yyjson_val_mut_copy(doc, data));
   yyjson_mut_obj_remove_key(rest, "span_id");
   yyjson_mut_obj_remove_key(rest, "parent_span_id");
   if (yyjson_mut_obj_size(rest) > 0) {
-    char *text = checked(yyjson_mut_val_write(rest, 0, NULL));
+    char *text = check_alloc(yyjson_mut_val_write(rest, 0, NULL));
     fputs("  ", print->file);
     print_text_of(print, text);
     free(text);
@@ -64,7 +64,7 @@ static void print_data(const print_t *print, yyjson_val *data) {
 
 /* Without what the call above it says already. */
 static void print_row(const print_t *print, const trace_node_t *line) {
-  const char *level = logline_text(line->row, "level");
+  const char *level = logline_string(line->row, "level");
   yyjson_val *message = yyjson_obj_get(line->row, "message");
   logline_colour(print, level);
   print_text_of(print, level);
@@ -114,7 +114,7 @@ static void put_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *na
 
 static void add_call(yyjson_mut_doc *doc, yyjson_mut_val *calls, const trace_tree_t *tree,
                      const trace_node_t *call) {
-  yyjson_mut_val *object = checked(yyjson_mut_arr_add_obj(doc, calls));
+  yyjson_mut_val *object = check_alloc(yyjson_mut_arr_add_obj(doc, calls));
   put_text(doc, object, "span_id", call->span_id);
   put_text(doc, object, "parent_span_id", call->parent_span_id);
   yyjson_mut_obj_add_uint(doc, object, "depth", call->depth);
@@ -132,27 +132,27 @@ static void add_call(yyjson_mut_doc *doc, yyjson_mut_val *calls, const trace_tre
 
 static void add_line(yyjson_mut_doc *doc, yyjson_mut_val *lines, const trace_tree_t *tree,
                      const trace_node_t *line) {
-  yyjson_mut_val *object = checked(yyjson_mut_arr_add_obj(doc, lines));
+  yyjson_mut_val *object = check_alloc(yyjson_mut_arr_add_obj(doc, lines));
   put_text(doc, object, "span_id", line->parent->span_id != NULL ? line->parent->span_id : "");
   yyjson_mut_obj_add_uint(doc, object, "depth", line->depth);
   yyjson_mut_obj_add_real(doc, object, "start_ms", start_ms(tree, line));
-  yyjson_mut_obj_add_val(doc, object, "line", checked(yyjson_val_mut_copy(doc, line->row)));
+  yyjson_mut_obj_add_val(doc, object, "line", check_alloc(yyjson_val_mut_copy(doc, line->row)));
 }
 
 void trace_print_json(const print_t *print, const trace_tree_t *tree, const char *trace_id) {
-  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
-  yyjson_mut_val *root = checked(yyjson_mut_obj(doc));
+  yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
+  yyjson_mut_val *root = check_alloc(yyjson_mut_obj(doc));
   yyjson_mut_doc_set_root(doc, root);
   yyjson_mut_obj_add_val(doc, root, "trace_id", print_safe(doc, trace_id, strlen(trace_id)));
-  yyjson_mut_val *calls = checked(yyjson_mut_obj_add_arr(doc, root, "calls"));
-  yyjson_mut_val *lines = checked(yyjson_mut_obj_add_arr(doc, root, "lines"));
+  yyjson_mut_val *calls = check_alloc(yyjson_mut_obj_add_arr(doc, root, "calls"));
+  yyjson_mut_val *lines = check_alloc(yyjson_mut_obj_add_arr(doc, root, "lines"));
   for (const trace_node_t *node = NULL; (node = trace_tree_next(tree, node)) != NULL;) {
     if (node->kind == TRACE_LINE)
       add_line(doc, lines, tree, node);
     else
       add_call(doc, calls, tree, node);
   }
-  yyjson_doc *made = checked(yyjson_mut_doc_imut_copy(doc, NULL));
+  yyjson_doc *made = check_alloc(yyjson_mut_doc_imut_copy(doc, NULL));
   print_json(print, yyjson_doc_get_root(made), false);
   yyjson_doc_free(made);
   yyjson_mut_doc_free(doc);

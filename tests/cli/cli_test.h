@@ -1,4 +1,4 @@
-/* cli_test.h: what the unit tests of `iccm` share: output caught in memory, and leaks that fail. */
+/* cli_test.h: what the unit tests of `iccm` share: output captured in memory, and leaks that fail. */
 #ifndef CLI_TEST_H
 #define CLI_TEST_H
 
@@ -21,22 +21,22 @@
 #define assert_no_leaks() (void)0
 #endif
 
-typedef struct caught {
+typedef struct capture {
   print_t print;
   char *text;
   size_t len;
-} caught_t;
+} capture_t;
 
-static inline void catch_begin(caught_t *caught, size_t width) {
-  *caught = (caught_t){.print = {.width = width}};
-  caught->print.file = open_memstream(&caught->text, &caught->len);
+static inline void capture_begin(capture_t *captured, size_t width) {
+  *captured = (capture_t){.print = {.width = width}};
+  captured->print.file = open_memstream(&captured->text, &captured->len);
 }
 
 /* Compares all that was printed, and frees it. */
-static inline void catch_end(caught_t *caught, const char *expected) {
-  fclose(caught->print.file);
-  cr_expect_str_eq(caught->text, expected, "got:\n%s\ninstead of:\n%s", caught->text, expected);
-  free(caught->text);
+static inline void capture_end(capture_t *captured, const char *expected) {
+  fclose(captured->print.file);
+  cr_expect_str_eq(captured->text, expected, "got:\n%s\ninstead of:\n%s", captured->text, expected);
+  free(captured->text);
 }
 
 static inline yyjson_doc *json(const char *text) {

@@ -208,7 +208,7 @@ static void expect_fitted(const char *const *words, yyjson_val *root, const char
   char error[ARGUMENTS_ERROR_SIZE] = "", *copy = strdup(words[0]);
   yyjson_mut_doc *doc = parse(words, NULL, error);
   cr_assert_not_null(doc, "%s: %s", words[0], error);
-  arguments_fit(doc, 1, &copy, root);
+  arguments_set_types(doc, 1, &copy, root);
   free(copy);
   expect_json(doc, error, expected);
 }

@@ -14,7 +14,7 @@ import threading
 import time
 import unittest
 
-from peer import Peer, plain_http, read_frame, silent, upgrade
+from fake_server import FakeServer, plain_http, read_frame, silent, upgrade
 from services import (
     INHERITED_ENV,
     PROGRAMS,
@@ -53,7 +53,7 @@ def start(*words, env=None, **options):
 
 
 class Bridge:
-    """A host: send() writes a line, hear() answers the next one that came, as JSON; leaving closes standard input and
+    """A host: send() writes a line, receive() answers the next one that came, as JSON; leaving closes standard input and
     expects exit status 0 without another line. read=False: nothing is read before .read()."""
 
     def __init__(self, url, *options, read=True, read_errors=True, env=None):
@@ -83,31 +83,31 @@ class Bridge:
 
     def line(self):
         line = self.lines.get(timeout=WAIT_S)
-        assert line.endswith("\n"), f"the bridge has ended: {self.told()}"
+        assert line.endswith("\n"), f"the bridge has ended: {self.stderr()}"
         return line[:-1]
 
-    def hear(self):
+    def receive(self):
         return json.loads(self.line())
 
-    def ask(self, message):
+    def exchange(self, message):
         self.send(message)
-        return self.hear()
+        return self.receive()
 
-    def begin(self):
+    def initialize(self):
         self.send(request(0, "initialize", **HELLO), notification("notifications/initialized"))
-        return self.hear()
+        return self.receive()
 
-    def told(self):
+    def stderr(self):
         return "".join(self.errors)
 
     def wait_for(self, text):
-        wait_until(lambda: text in self.told(), f"{text!r} in {self.told()!r}")
+        wait_until(lambda: text in self.stderr(), f"{text!r} in {self.stderr()!r}")
 
     def wait(self):
         code = self.process.wait(WAIT_S)
         for thread in self.threads:
             thread.join(WAIT_S)
-        assert not SANITIZER_REPORT.search(self.told()), self.told()
+        assert not SANITIZER_REPORT.search(self.stderr()), self.stderr()
         return code
 
     def __enter__(self):
@@ -117,12 +117,12 @@ class Bridge:
         try:
             if error is None and self.process.poll() is None:
                 self.process.stdin.close()
-                assert self.wait() == 0, self.told()
+                assert self.wait() == 0, self.stderr()
                 assert (rest := self.lines.get(timeout=WAIT_S)) == "", rest
         finally:
             self.close()
             if error is not None:
-                print(self.told())
+                print(self.stderr())
 
     def close(self):
         self.process.kill()
@@ -134,28 +134,28 @@ class Bridge:
                 stream.close()
 
 
-class Link:
-    """One connection of a Talker: say() sends a message or text, heard holds what came and is no initialize."""
+class Connection:
+    """One connection of a ScriptedServer: send() sends a message or text, heard holds what came and is no initialize."""
 
-    def __init__(self, link):
-        self.link, self.heard, self.hello = link, queue.Queue(), []
+    def __init__(self, conn):
+        self.socket, self.received, self.handshake = conn, queue.Queue(), []
 
-    def say(self, message):
+    def send(self, message):
         data = (message if isinstance(message, str) else json.dumps(message)).encode()
         size = len(data)
         head = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big") if size < 65536 else b"\x7f" + size.to_bytes(8, "big")
-        self.link.sendall(b"\x81" + head + data)
+        self.socket.sendall(b"\x81" + head + data)
 
-    def hear(self):
-        return self.heard.get(timeout=WAIT_S)
+    def receive(self):
+        return self.received.get(timeout=WAIT_S)
 
-    def leave(self):
+    def disconnect(self):
         with contextlib.suppress(OSError):
-            self.link.shutdown(socket.SHUT_RDWR)
+            self.socket.shutdown(socket.SHUT_RDWR)
 
 
-class Talker(Peer):
-    """A server whose words a test chooses: link() answers the next connection, once initialize and initialized came."""
+class ScriptedServer(FakeServer):
+    """A server whose words a test chooses: connection() returns the next connection, once initialize and initialized came."""
 
     def __init__(self, welcome=WELCOME):
         super().__init__(self.talk)
@@ -163,7 +163,7 @@ class Talker(Peer):
 
     def talk(self, raw):
         upgrade(raw)
-        link, stream = Link(raw), raw.makefile("rb")
+        conn, stream = Connection(raw), raw.makefile("rb")
         while True:
             opcode, payload = read_frame(stream)
             if opcode == 8:
@@ -171,16 +171,16 @@ class Talker(Peer):
             if opcode != 1:
                 continue
             message = json.loads(payload)
-            if isinstance(message, dict) and message.get("method") == "initialize" and not link.hello:
-                link.hello.append(message)
-                link.say({"jsonrpc": "2.0", "id": message["id"], "result": self.welcome})
-            elif len(link.hello) == 1:
-                link.hello.append(message)
-                self.ready.put(link)
+            if isinstance(message, dict) and message.get("method") == "initialize" and not conn.handshake:
+                conn.handshake.append(message)
+                conn.send({"jsonrpc": "2.0", "id": message["id"], "result": self.welcome})
+            elif len(conn.handshake) == 1:
+                conn.handshake.append(message)
+                self.ready.put(conn)
             else:
-                link.heard.put(payload.decode())
+                conn.received.put(payload.decode())
 
-    def link(self):
+    def connection(self):
         return self.ready.get(timeout=WAIT_S)
 
 
@@ -195,147 +195,147 @@ class Case(unittest.TestCase):
         self.assertEqual((answer["id"], answer["error"]["code"]), (number, code), answer)
         self.assertRegex(answer["error"]["message"], pattern)
 
-    def begun(self, seconds, url, pattern):
+    def initialized_within(self, seconds, url, pattern):
         """What initialize is answered by a bridge with so short a time-out, or a longer one, if that left no time for it."""
 
         def begin(seconds):
             with Bridge(url, "--timeout", seconds) as bridge:
-                return bridge.begin()
+                return bridge.initialize()
 
         return growing_timeout(seconds, begin, lambda answer: re.search(pattern, str(answer)))
 
     def long_enough(self, seconds):
         """A time-out, of so many seconds at least, within which a bridge begins on this machine."""
         began = time.monotonic()
-        with self.talk():
+        with self.bridged():
             return max(seconds, math.ceil(10 * (time.monotonic() - began)))
 
     @contextlib.contextmanager
-    def talk(self, *options, **settings):
-        """A bridge and the connection of a Talker behind it."""
-        with Talker() as peer, Bridge(peer.url, *options, **settings) as bridge:
-            self.assertEqual(bridge.begin()["result"], WELCOME)
-            yield bridge, peer.link(), peer
+    def bridged(self, *options, **settings):
+        """A bridge and the connection of a ScriptedServer behind it."""
+        with ScriptedServer() as peer, Bridge(peer.url, *options, **settings) as bridge:
+            self.assertEqual(bridge.initialize()["result"], WELCOME)
+            yield bridge, peer.connection(), peer
 
 
 class Passes(Case):
     def test_a_session_with_a_real_server(self):
         with SingleServer("echo", "0") as echo, Bridge(echo.url) as bridge:
-            answer = bridge.begin()
+            answer = bridge.initialize()
             self.assertEqual((answer["id"], answer["result"]["protocolVersion"]), (0, "2025-06-18"))
             self.assertEqual(answer["result"]["serverInfo"]["name"], "echo")
-            tools = bridge.ask(request("list", "tools/list"))
+            tools = bridge.exchange(request("list", "tools/list"))
             self.assertEqual((tools["id"], tools["result"]["tools"][0]["name"]), ("list", "echo"))
-            answer = bridge.ask(call(9007199254740993, "echo", text="größe"))
+            answer = bridge.exchange(call(9007199254740993, "echo", text="größe"))
             self.assertEqual((answer["id"], answer["result"]["structuredContent"]), (9007199254740993, {"text": "größe"}))
-            self.expect_error(bridge.ask(request(-1, "fly")), -1, -32601)
-            self.assertEqual(bridge.ask(request(2, "ping"))["result"], {})
-        self.assertEqual(bridge.told(), f"iccm: connected to {echo.url}\n")
+            self.expect_error(bridge.exchange(request(-1, "fly")), -1, -32601)
+            self.assertEqual(bridge.exchange(request(2, "ping"))["result"], {})
+        self.assertEqual(bridge.stderr(), f"iccm: connected to {echo.url}\n")
 
     def test_without_initialize(self):
         with SingleServer("echo", "0") as echo, Bridge(echo.url) as bridge:
-            self.assertEqual(bridge.ask(request(5, "ping")), {"jsonrpc": "2.0", "id": 5, "result": {}})
-            self.assertEqual(bridge.begin()["result"]["serverInfo"]["name"], "echo")
+            self.assertEqual(bridge.exchange(request(5, "ping")), {"jsonrpc": "2.0", "id": 5, "result": {}})
+            self.assertEqual(bridge.initialize()["result"]["serverInfo"]["name"], "echo")
 
     def test_each_initialize_before_a_connection_has_its_own_answer(self):
         other = HELLO | {"protocolVersion": "2024-11-05"}
         second, ready = request(2, "initialize", **other), notification("notifications/initialized")
-        with Talker() as peer, Bridge(peer.url) as bridge:
+        with ScriptedServer() as peer, Bridge(peer.url) as bridge:
             bridge.send(request(1, "initialize", **HELLO), ready, second, ready, request(3, "ping"))
-            link = peer.link()
-            self.assertEqual(link.hello[0]["params"], HELLO)
-            self.assertEqual([json.loads(link.hear()) for _ in range(3)], [second, ready, request(3, "ping")])
-            self.assertEqual(bridge.hear(), {"jsonrpc": "2.0", "id": 1, "result": WELCOME})
+            conn = peer.connection()
+            self.assertEqual(conn.handshake[0]["params"], HELLO)
+            self.assertEqual([json.loads(conn.receive()) for _ in range(3)], [second, ready, request(3, "ping")])
+            self.assertEqual(bridge.receive(), {"jsonrpc": "2.0", "id": 1, "result": WELCOME})
             for number in 2, 3:
-                link.say({"jsonrpc": "2.0", "id": number, "result": {}})
-                self.assertEqual(bridge.hear(), {"jsonrpc": "2.0", "id": number, "result": {}})
-            link.leave()
+                conn.send({"jsonrpc": "2.0", "id": number, "result": {}})
+                self.assertEqual(bridge.receive(), {"jsonrpc": "2.0", "id": number, "result": {}})
+            conn.disconnect()
             bridge.wait_for("trying again")
             bridge.send(request(4, "ping"))
-            link = peer.link()
-            self.assertEqual(link.hello[0]["params"], other, "what the host said last")
-            link.say({"jsonrpc": "2.0", "id": 4, "result": {}})
-            self.assertEqual(bridge.hear()["id"], 4)
+            conn = peer.connection()
+            self.assertEqual(conn.handshake[0]["params"], other, "what the host said last")
+            conn.send({"jsonrpc": "2.0", "id": 4, "result": {}})
+            self.assertEqual(bridge.receive()["id"], 4)
 
     def test_what_came_before_the_end_goes_on(self):
         told = [notification("notifications/told", n=n) for n in range(3)]
         for begins in False, True:
-            with self.subTest(begins=begins), Talker() as peer, Bridge(peer.url) as bridge:
+            with self.subTest(begins=begins), ScriptedServer() as peer, Bridge(peer.url) as bridge:
                 bridge.send(*([request(0, "initialize", **HELLO)] if begins else []), *told)
                 bridge.process.stdin.close()
-                link = peer.link()
+                conn = peer.connection()
                 if begins:
-                    self.assertEqual(bridge.hear()["id"], 0)
-                self.assertEqual([json.loads(link.hear()) for _ in told], told)
+                    self.assertEqual(bridge.receive()["id"], 0)
+                self.assertEqual([json.loads(conn.receive()) for _ in told], told)
                 self.assertEqual(bridge.wait(), 0)
 
     def test_text_is_not_changed(self):
         sent = '{"jsonrpc" : "2.0", "id":1e2,"method":"x","params":{"a":123456789012345678901234567890,"b":1.10,"c":"\\u00e4"}}'
         came = '{"id": 1e2,\n\t"jsonrpc":"2.0",\r\n"result":{"n":-0.0e5,"m":123456789012345678901234567890}\n}'
-        with self.talk() as (bridge, link, _):
+        with self.bridged() as (bridge, conn, _):
             bridge.send(sent + "\r")
-            self.assertEqual(link.hear(), sent)
-            link.say(came)
+            self.assertEqual(conn.receive(), sent)
+            conn.send(came)
             self.assertEqual(bridge.line(), came.replace("\n", " ").replace("\r", " "))
             bridge.send('{"jsonrpc":"2.0","id":"\\u00e4","method":"x"}')
-            self.assertIn("\\u00e4", link.hear())
-            link.say('{"jsonrpc":"2.0","id":"ä","result":{}}')
-            self.assertEqual(bridge.hear()["id"], "ä", "the same id, written otherwise")
+            self.assertIn("\\u00e4", conn.receive())
+            conn.send('{"jsonrpc":"2.0","id":"ä","result":{}}')
+            self.assertEqual(bridge.receive()["id"], "ä", "the same id, written otherwise")
 
     def test_what_the_server_asks_and_tells(self):
-        with self.talk() as (bridge, link, _):
+        with self.bridged() as (bridge, conn, _):
             for message in (notification("notifications/tools/list_changed"), notification("notifications/progress", progressToken=1)):
-                link.say(message)
-                self.assertEqual(bridge.hear(), message)
+                conn.send(message)
+                self.assertEqual(bridge.receive(), message)
             for message in request(1, "ping"), request("r", "roots/list"):
-                link.say(message)
-                self.assertEqual(bridge.hear(), message)
+                conn.send(message)
+                self.assertEqual(bridge.receive(), message)
             bridge.send({"jsonrpc": "2.0", "id": "r", "error": {"code": -1, "message": "no"}})
             bridge.send({"jsonrpc": "2.0", "id": 1, "result": {}}, {"jsonrpc": "2.0", "id": "unasked", "result": {}})
             bridge.send(notification("notifications/roots/list_changed"))
-            heard = [json.loads(link.hear()) for _ in range(3)]
+            heard = [json.loads(conn.receive()) for _ in range(3)]
             self.assertEqual([each.get("id") for each in heard], ["r", 1, None])
             self.assertEqual(heard[2]["method"], "notifications/roots/list_changed")
 
     def test_a_request_of_the_server_with_an_id_in_use(self):
-        with self.talk() as (bridge, link, _):
-            link.say(request(1, "ping"))
-            self.assertEqual(bridge.hear()["id"], 1)
-            link.say(request(1, "ping"))
-            self.expect_error(json.loads(link.hear()), 1, -32600)
+        with self.bridged() as (bridge, conn, _):
+            conn.send(request(1, "ping"))
+            self.assertEqual(bridge.receive()["id"], 1)
+            conn.send(request(1, "ping"))
+            self.expect_error(json.loads(conn.receive()), 1, -32600)
 
     def test_cancelled_requests_get_no_answer(self):
-        with self.talk() as (bridge, link, _):
+        with self.bridged() as (bridge, conn, _):
             bridge.send(call(7, "x"))
-            link.hear()
+            conn.receive()
             bridge.send(notification("notifications/cancelled", requestId=7))
-            self.assertEqual(json.loads(link.hear())["params"], {"requestId": 7})
-            link.say({"jsonrpc": "2.0", "id": 7, "result": {}})
+            self.assertEqual(json.loads(conn.receive())["params"], {"requestId": 7})
+            conn.send({"jsonrpc": "2.0", "id": 7, "result": {}})
             bridge.send(notification("notifications/cancelled", requestId=7), request("8", "ping"))
-            self.assertEqual(json.loads(link.hear())["id"], "8", "what was cancelled is not told again")
-            link.say({"jsonrpc": "2.0", "id": "8", "result": {}})
-            self.assertEqual(bridge.hear()["id"], "8")
+            self.assertEqual(json.loads(conn.receive())["id"], "8", "what was cancelled is not told again")
+            conn.send({"jsonrpc": "2.0", "id": "8", "result": {}})
+            self.assertEqual(bridge.receive()["id"], "8")
 
     def test_an_error_for_initialize(self):
-        def refuse(link):
-            upgrade(link)
-            number = json.loads(read_frame(link.makefile("rb"))[1])["id"]
-            Link(link).say({"jsonrpc": "2.0", "id": number, "error": {"code": -32602, "message": "too new", "data": [1]}})
-            silent(link)
+        def refuse(conn):
+            upgrade(conn)
+            number = json.loads(read_frame(conn.makefile("rb"))[1])["id"]
+            Connection(conn).send({"jsonrpc": "2.0", "id": number, "error": {"code": -32602, "message": "too new", "data": [1]}})
+            silent(conn)
 
-        with Peer(refuse) as peer, Bridge(peer.url) as bridge:
-            self.assertEqual(bridge.begin()["error"], {"code": -32602, "message": "too new", "data": [1]})
+        with FakeServer(refuse) as peer, Bridge(peer.url) as bridge:
+            self.assertEqual(bridge.initialize()["error"], {"code": -32602, "message": "too new", "data": [1]})
 
     def test_a_server_that_talks_nonsense(self):
-        with self.talk() as (bridge, link, _):
+        with self.bridged() as (bridge, conn, _):
             for text in ("nonsense", "[]", "1", '{"jsonrpc":"2.0","id":99,"result":{}}'):
-                link.say(text)
-            link.say(notification("notifications/last")) # once that came, all before has been read: nothing was asked then
-            self.assertEqual(bridge.hear()["method"], "notifications/last")
+                conn.send(text)
+            conn.send(notification("notifications/last")) # once that came, all before has been read: nothing was asked then
+            self.assertEqual(bridge.receive()["method"], "notifications/last")
             bridge.send(request(1, "ping"))
-            link.hear()
-            link.say({"jsonrpc": "2.0", "id": 1, "result": {}})
-            self.assertEqual(bridge.hear()["id"], 1)
+            conn.receive()
+            conn.send({"jsonrpc": "2.0", "id": 1, "result": {}})
+            self.assertEqual(bridge.receive()["id"], 1)
             bridge.wait_for("the server sent what is no message: not valid JSON")
 
     def test_an_answer_that_cannot_be_read_is_an_error_at_once(self):
@@ -348,42 +348,42 @@ class Passes(Case):
             '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}',
             '"done"',
         ):
-            with self.subTest(text), self.talk() as (bridge, link, _):
+            with self.subTest(text), self.bridged() as (bridge, conn, _):
                 bridge.send(request(1, "ping"))
-                link.hear()
-                link.say(text)
-                answer = bridge.hear()
+                conn.receive()
+                conn.send(text)
+                answer = bridge.receive()
                 self.assertEqual((answer["id"], "error" in answer), (1, True), answer)
 
     def test_an_error_to_a_notification_ends_nothing(self):
-        with self.talk() as (bridge, link, _):
+        with self.bridged() as (bridge, conn, _):
             bridge.send(request(1, "ping"))
-            link.hear()
-            link.say('{"jsonrpc":"2.0","error":{"code":-32601,"message":"no such method"}}')
-            link.say('{"jsonrpc":"2.0","id":1.0,"result":{}}')
-            self.assertEqual(bridge.hear()["result"], {})
+            conn.receive()
+            conn.send('{"jsonrpc":"2.0","error":{"code":-32601,"message":"no such method"}}')
+            conn.send('{"jsonrpc":"2.0","id":1.0,"result":{}}')
+            self.assertEqual(bridge.receive()["result"], {})
 
     def test_a_byte_order_mark_goes_nowhere(self):
-        with self.talk() as (bridge, link, _):
+        with self.bridged() as (bridge, conn, _):
             bridge.send("\ufeff" + json.dumps(request(1, "ping")))
-            self.assertEqual(json.loads(link.hear()), request(1, "ping"))
-            link.say('\ufeff{"jsonrpc":"2.0","id":1,"result":{}}')
-            self.assertEqual(bridge.hear()["id"], 1)
+            self.assertEqual(json.loads(conn.receive()), request(1, "ping"))
+            conn.send('\ufeff{"jsonrpc":"2.0","id":1,"result":{}}')
+            self.assertEqual(bridge.receive()["id"], 1)
 
     def test_cancelled_by_the_value_of_the_id(self):
-        with self.talk() as (bridge, link, _):
+        with self.bridged() as (bridge, conn, _):
             bridge.send(request(1, "ping"))
-            link.hear()
+            conn.receive()
             bridge.send('{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1.0}}')
-            link.hear()
-            link.say('{"jsonrpc":"2.0","id":1,"result":{}}')
+            conn.receive()
+            conn.send('{"jsonrpc":"2.0","id":1,"result":{}}')
             bridge.send(request(2, "ping"))
-            link.hear()
-            link.say('{"jsonrpc":"2.0","id":2,"result":{}}')
-            self.assertEqual(bridge.hear()["id"], 2)
+            conn.receive()
+            conn.send('{"jsonrpc":"2.0","id":2,"result":{}}')
+            self.assertEqual(bridge.receive()["id"], 2)
 
     def test_a_trace_leaves_the_rest_as_it_is(self):
-        with self.talk("--trace", "my \"own\"") as (bridge, link, _):
+        with self.bridged("--trace", "my \"own\"") as (bridge, conn, _):
             mine = '"trace_id":"my \\"own\\""'
             for number, (sent, heard) in enumerate((
                 ('{"name":"x","arguments":{"n":1.10,"e":1E2}}', '{"_meta":{%s},"name":"x","arguments":{"n":1.10,"e":1E2}}'),
@@ -394,43 +394,43 @@ class Passes(Case):
             ), 1):
                 text = '{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":%s}'
                 bridge.send(text % (number, sent))
-                self.assertEqual(link.hear(), text % (number, heard % mine if "%s" in heard else heard))
-                link.say({"jsonrpc": "2.0", "id": number, "result": {}})
-                bridge.hear()
+                self.assertEqual(conn.receive(), text % (number, heard % mine if "%s" in heard else heard))
+                conn.send({"jsonrpc": "2.0", "id": number, "result": {}})
+                bridge.receive()
 
     def test_trace(self):
-        with self.talk("--trace", "mine") as (bridge, link, _):
+        with self.bridged("--trace", "mine") as (bridge, conn, _):
             bridge.send(call(1, "x", n=1.10))
-            heard = json.loads(link.hear())
+            heard = json.loads(conn.receive())
             self.assertEqual((heard["params"]["_meta"], heard["params"]["arguments"]), ({"trace_id": "mine"}, {"n": 1.1}))
             message = call(2, "x")
             message["params"]["_meta"] = {"progressToken": 3}
             bridge.send(message)
-            self.assertEqual(json.loads(link.hear())["params"]["_meta"], {"progressToken": 3, "trace_id": "mine"})
+            self.assertEqual(json.loads(conn.receive())["params"]["_meta"], {"progressToken": 3, "trace_id": "mine"})
             message["id"], message["params"]["_meta"] = 3, {"trace_id": "own"}
             bridge.send(message, request(4, "tools/list"))
-            self.assertEqual(json.loads(link.hear())["params"]["_meta"], {"trace_id": "own"})
-            self.assertNotIn("_meta", json.loads(link.hear())["params"])
+            self.assertEqual(json.loads(conn.receive())["params"]["_meta"], {"trace_id": "own"})
+            self.assertNotIn("_meta", json.loads(conn.receive())["params"])
             for number in range(1, 5):
-                link.say({"jsonrpc": "2.0", "id": number, "result": {}})
-                self.assertEqual(bridge.hear()["id"], number)
+                conn.send({"jsonrpc": "2.0", "id": number, "result": {}})
+                self.assertEqual(bridge.receive()["id"], number)
 
     def test_trace_made(self):
-        with self.talk("--trace", "new") as (bridge, link, _):
+        with self.bridged("--trace", "new") as (bridge, conn, _):
             bridge.send(call(1, "x"))
-            made = json.loads(link.hear())["params"]["_meta"]["trace_id"]
+            made = json.loads(conn.receive())["params"]["_meta"]["trace_id"]
             bridge.wait_for(f"iccm: trace {made}\n")
-            link.say({"jsonrpc": "2.0", "id": 1, "result": {}})
-            bridge.hear()
+            conn.send({"jsonrpc": "2.0", "id": 1, "result": {}})
+            bridge.receive()
 
     def test_token(self):
         with SingleServer("echo", "0", ICCM_AUTH_TOKEN="right") as echo:
             with Bridge(echo.url, "--token", "right") as bridge:
-                self.assertIn("result", bridge.begin())
+                self.assertIn("result", bridge.initialize())
             with Bridge(echo.url, env={"ICCM_AUTH_TOKEN": "right"}) as bridge:
-                self.assertIn("result", bridge.begin())
+                self.assertIn("result", bridge.initialize())
             with Bridge(echo.url, "--token", "wrong") as bridge:
-                self.expect_cause(bridge.begin(), 0, "refused", "401")
+                self.expect_cause(bridge.initialize(), 0, "refused", "401")
 
     def test_tls(self):
         with SingleServer("echo", "0") as clear:
@@ -439,33 +439,33 @@ class Passes(Case):
             with SingleServer("echo", "0", ICCM_TLS_CERT=files["good"], ICCM_TLS_KEY=files["key"]) as echo:
                 url = f"wss://localhost:{echo.port}"
                 with Bridge(url, env={"ICCM_TLS_CA": files["ca"]}) as bridge:
-                    self.assertEqual(bridge.begin()["result"]["serverInfo"]["name"], "echo")
+                    self.assertEqual(bridge.initialize()["result"]["serverInfo"]["name"], "echo")
                     text = MIB * "x"
-                    self.assertEqual(bridge.ask(call(1, "echo", text=text))["result"]["structuredContent"]["text"], text)
+                    self.assertEqual(bridge.exchange(call(1, "echo", text=text))["result"]["structuredContent"]["text"], text)
                 with Bridge(url, "--insecure") as bridge:
-                    self.assertEqual(bridge.begin()["result"]["serverInfo"]["name"], "echo")
-                self.expect_cause(self.begun(3, url, "certificate"), 0, "away", "certificate")
+                    self.assertEqual(bridge.initialize()["result"]["serverInfo"]["name"], "echo")
+                self.expect_cause(self.initialized_within(3, url, "certificate"), 0, "away", "certificate")
 
 
 class Restarts(Case):
     def test_a_server_that_is_killed_and_comes_back(self):
         with SingleServer("slow_server", str(free_port())) as server, Bridge(server.url) as bridge:
-            bridge.begin()
+            bridge.initialize()
             for _ in range(3):
                 bridge.send(call(1, "later", ms=600000, steps=1), call(2, "sleep", ms=600000), request(3, "ping"))
-                self.assertEqual(bridge.hear()["id"], 3)
+                self.assertEqual(bridge.receive()["id"], 3)
                 server.program.kill()
                 for number in 1, 2:
-                    self.expect_cause(bridge.hear(), number, "lost", "before the answer came")
+                    self.expect_cause(bridge.receive(), number, "lost", "before the answer came")
                 bridge.send(call(4, "sleep", ms=1), request("5", "ping"))
                 server.program.start()
-                self.assertEqual({bridge.hear()["id"], bridge.hear()["id"]}, {4, "5"})
-            self.assertEqual(bridge.ask(request(6, "ping"))["result"], {})
+                self.assertEqual({bridge.receive()["id"], bridge.receive()["id"]}, {4, "5"})
+            self.assertEqual(bridge.exchange(request(6, "ping"))["result"], {})
 
     def test_each_request_is_answered_once_whenever_the_server_goes(self):
         count, kills = 6000, 4
         with SingleServer("slow_server", str(free_port())) as server, Bridge(server.url) as bridge:
-            bridge.begin()
+            bridge.initialize()
 
             def ask():
                 for number in range(1, count + 1):
@@ -476,11 +476,11 @@ class Restarts(Case):
             answers = []
             for part in range(1, kills + 1):
                 while len(answers) < part * count // (kills + 1):
-                    answers.append(bridge.hear())
+                    answers.append(bridge.receive())
                 server.program.kill()
                 server.program.start()
             while len(answers) < count:
-                answers.append(bridge.hear())
+                answers.append(bridge.receive())
             asking.join()
             self.assertEqual(sorted(answer["id"] for answer in answers), list(range(1, count + 1)))
             causes = {answer["error"]["data"]["cause"] for answer in answers if "error" in answer}
@@ -488,34 +488,34 @@ class Restarts(Case):
             server.program.port()  # what has only begun to start would die of the signal to stop
 
     def test_the_handshake_is_said_again_and_its_answer_hidden(self):
-        with self.talk() as (bridge, link, peer):
-            link.say(request(1, "roots/list"))
-            self.assertEqual(bridge.hear()["method"], "roots/list")
+        with self.bridged() as (bridge, conn, peer):
+            conn.send(request(1, "roots/list"))
+            self.assertEqual(bridge.receive()["method"], "roots/list")
             bridge.send(call(1, "x"))
-            link.hear()
-            link.leave()
-            self.expect_cause(bridge.hear(), 1, "lost")
-            self.assertEqual(bridge.hear()["params"]["requestId"], 1, "the server's request is taken back")
-            again = peer.link()
-            for each in link, again:
-                self.assertEqual([message["method"] for message in each.hello], ["initialize", "notifications/initialized"])
-                self.assertEqual(each.hello[0]["params"], HELLO)
-            again.say(request(1, "roots/list"))
-            self.assertEqual(bridge.hear()["id"], 1)
+            conn.receive()
+            conn.disconnect()
+            self.expect_cause(bridge.receive(), 1, "lost")
+            self.assertEqual(bridge.receive()["params"]["requestId"], 1, "the server's request is taken back")
+            again = peer.connection()
+            for each in conn, again:
+                self.assertEqual([message["method"] for message in each.handshake], ["initialize", "notifications/initialized"])
+                self.assertEqual(each.handshake[0]["params"], HELLO)
+            again.send(request(1, "roots/list"))
+            self.assertEqual(bridge.receive()["id"], 1)
             bridge.send({"jsonrpc": "2.0", "id": 1, "result": {"roots": []}})
-            self.assertEqual(json.loads(again.hear())["result"], {"roots": []})
+            self.assertEqual(json.loads(again.receive())["result"], {"roots": []})
 
     def test_a_late_answer_of_the_host_reaches_nobody(self):
-        with self.talk() as (bridge, link, peer):
-            link.say(request(1, "roots/list"))
-            bridge.hear()
-            link.leave()
-            self.assertEqual(bridge.hear()["method"], "notifications/cancelled")
-            again = peer.link()
+        with self.bridged() as (bridge, conn, peer):
+            conn.send(request(1, "roots/list"))
+            bridge.receive()
+            conn.disconnect()
+            self.assertEqual(bridge.receive()["method"], "notifications/cancelled")
+            again = peer.connection()
             bridge.send({"jsonrpc": "2.0", "id": 1, "result": {"late": True}}, request(2, "ping"))
-            self.assertEqual(json.loads(again.hear())["id"], 2)
-            again.say({"jsonrpc": "2.0", "id": 2, "result": {}})
-            bridge.hear()
+            self.assertEqual(json.loads(again.receive())["id"], 2)
+            again.send({"jsonrpc": "2.0", "id": 2, "result": {}})
+            bridge.receive()
 
     def test_while_a_request_waits_it_is_tried_every_second(self):
         came = []
@@ -525,7 +525,7 @@ class Restarts(Case):
             first = len(came)
             wait_until(lambda: any(after - before < 2.5 for before, after in zip(came[first:], came[first + 1 :])), why)
 
-        with Peer(lambda _: came.append(time.monotonic())) as peer, Bridge(peer.url) as bridge:
+        with FakeServer(lambda _: came.append(time.monotonic())) as peer, Bridge(peer.url) as bridge:
             bridge.send(request(1, "ping"))
             wait_until(lambda: len(came) == 7, "attempts")
             try_soon("where the client's own delay would be 6.4 s, half of it more or less")
@@ -545,100 +545,100 @@ class Restarts(Case):
                 bridge.send(request(2, "ping"), notification("notifications/cancelled", requestId=2))
                 bridge.wait_for("connection refused; trying again")
                 echo.program.start()
-                self.assertEqual([bridge.hear()["id"] for _ in range(2)], [0, 1])
+                self.assertEqual([bridge.receive()["id"] for _ in range(2)], [0, 1])
 
 
 class Fails(Case):
     def test_a_server_that_is_away(self):
-        begun = self.begun(0.3, f"127.0.0.1:{free_port()}", "connection refused")
+        initialized_within = self.initialized_within(0.3, f"127.0.0.1:{free_port()}", "connection refused")
         self.expect_cause(begun, 0, "away", "not connected within [1-9][0-9]*00 ms; last: .*connection refused")
         with Bridge(f"127.0.0.1:{free_port()}", "--timeout", "0.3") as bridge:
             for _ in range(2):
-                self.expect_cause(bridge.ask(request("a", "ping")), "a", "away", "not connected within 300 ms")
+                self.expect_cause(bridge.exchange(request("a", "ping")), "a", "away", "not connected within 300 ms")
 
     def test_a_peer_that_is_no_mcp_server(self):
-        for serve, pattern in ((plain_http(404), "404"), (lambda link: link.sendall(b"SSH-2.0\r\n"), "HTTP"), (silent, "not connected")):
-            with Peer(serve) as peer:
-                self.expect_cause(self.begun(2, peer.url, pattern), 0, "away", pattern)
+        for serve, pattern in ((plain_http(404), "404"), (lambda conn: conn.sendall(b"SSH-2.0\r\n"), "HTTP"), (silent, "not connected")):
+            with FakeServer(serve) as peer:
+                self.expect_cause(self.initialized_within(2, peer.url, pattern), 0, "away", pattern)
 
     def test_a_peer_that_refuses(self):
-        with Peer(plain_http(403)) as peer, Bridge(peer.url) as bridge:
-            self.expect_cause(bridge.begin(), 0, "refused", "403")
+        with FakeServer(plain_http(403)) as peer, Bridge(peer.url) as bridge:
+            self.expect_cause(bridge.initialize(), 0, "refused", "403")
 
     def test_a_peer_that_never_answers(self):
         seconds = self.long_enough(2)
-        with self.talk("--timeout", seconds) as (bridge, link, _):
-            self.expect_cause(bridge.ask(call("c", "x")), "c", "timeout", f"no answer within {seconds * 1000} ms")
-            self.assertEqual(json.loads(link.hear())["id"], "c")
-            self.assertEqual(json.loads(link.hear())["params"]["requestId"], "c")
-            link.say({"jsonrpc": "2.0", "id": "c", "result": {}})
-            link.say(notification("notifications/progress", progressToken=1))
-            self.assertEqual(bridge.hear()["method"], "notifications/progress", "the late answer is dropped")
+        with self.bridged("--timeout", seconds) as (bridge, conn, _):
+            self.expect_cause(bridge.exchange(call("c", "x")), "c", "timeout", f"no answer within {seconds * 1000} ms")
+            self.assertEqual(json.loads(conn.receive())["id"], "c")
+            self.assertEqual(json.loads(conn.receive())["params"]["requestId"], "c")
+            conn.send({"jsonrpc": "2.0", "id": "c", "result": {}})
+            conn.send(notification("notifications/progress", progressToken=1))
+            self.assertEqual(bridge.receive()["method"], "notifications/progress", "the late answer is dropped")
 
     def test_lines_that_are_no_messages(self):
         with SingleServer("echo", "0") as echo, Bridge(echo.url) as bridge:
-            bridge.begin()
+            bridge.initialize()
             bridge.send("", "\r", "   x", "[]", '[{"jsonrpc":"2.0","id":1,"method":"ping"}]', "1", '{"id":1}')
             for code in (-32700, -32600, -32600, -32600):
-                self.expect_error(bridge.hear(), None, code)
-            self.expect_error(bridge.hear(), 1, -32600, "jsonrpc")
+                self.expect_error(bridge.receive(), None, code)
+            self.expect_error(bridge.receive(), 1, -32600, "jsonrpc")
             bridge.send('{"jsonrpc":"2.0","id":null,"method":"ping"}', "[" * 65 + "]" * 65, '{"jsonrpc":"2.0","id":2,"method":"ping"')
             for code in (-32600, -32700, -32700):
-                self.expect_error(bridge.hear(), None, code)
+                self.expect_error(bridge.receive(), None, code)
             bridge.process.stdin.write(b"\xff\xfe\x00\n")
-            self.assertEqual(bridge.ask(request(3, "ping"))["error"]["code"], -32700)
-            self.assertEqual(bridge.hear()["result"], {})
+            self.assertEqual(bridge.exchange(request(3, "ping"))["error"]["code"], -32700)
+            self.assertEqual(bridge.receive()["result"], {})
 
     def test_a_server_that_closes_with_words(self):
         reason = 'größe "1"\n'.encode()
-        with self.talk() as (bridge, link, _):
+        with self.bridged() as (bridge, conn, _):
             bridge.send(call(1, "x"))
-            link.hear()
-            link.link.sendall(b"\x88" + bytes([2 + len(reason)]) + b"\x03\xe9" + reason)
-            self.expect_cause(bridge.hear(), 1, "lost", 'the peer closed with 1001: größe "1"\n')
+            conn.receive()
+            conn.socket.sendall(b"\x88" + bytes([2 + len(reason)]) + b"\x03\xe9" + reason)
+            self.expect_cause(bridge.receive(), 1, "lost", 'the peer closed with 1001: größe "1"\n')
 
     def test_an_id_in_use(self):
-        with self.talk() as (bridge, link, _):
+        with self.bridged() as (bridge, conn, _):
             bridge.send(request(1, "ping"), request(1, "ping"))
-            self.expect_error(bridge.hear(), 1, -32600, "waits for its answer")
-            link.say({"jsonrpc": "2.0", "id": 1, "result": {}})
-            self.assertEqual(bridge.hear()["result"], {})
+            self.expect_error(bridge.receive(), 1, -32600, "waits for its answer")
+            conn.send({"jsonrpc": "2.0", "id": 1, "result": {}})
+            self.assertEqual(bridge.receive()["result"], {})
 
     def test_signals(self):
         for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
-            with self.talk() as (bridge, link, _):
+            with self.bridged() as (bridge, conn, _):
                 bridge.send(call(1, "x"))
-                link.hear()
+                conn.receive()
                 bridge.process.send_signal(number)
-                self.expect_cause(bridge.hear(), 1, "ended")
+                self.expect_cause(bridge.receive(), 1, "ended")
                 self.assertEqual(bridge.wait(), code)
             with Bridge(f"127.0.0.1:{free_port()}") as bridge:
                 bridge.send(request(1, "ping"))
                 bridge.wait_for("no connection")
                 bridge.process.send_signal(number)
-                self.expect_cause(bridge.hear(), 1, "ended")
+                self.expect_cause(bridge.receive(), 1, "ended")
                 self.assertEqual(bridge.wait(), code)
 
 
 class Ends(Case):
     def test_answers_are_awaited(self):
         with SingleServer("slow_server", "0") as server, Bridge(server.url) as bridge:
-            bridge.begin()
+            bridge.initialize()
             bridge.send(call(1, "sleep", ms=500))
             bridge.process.stdin.write(json.dumps(request(2, "ping")).encode())  # without a newline
             bridge.process.stdin.close()
-            self.assertEqual([bridge.hear()["id"] for _ in range(2)], [2, 1])
+            self.assertEqual([bridge.receive()["id"] for _ in range(2)], [2, 1])
             self.assertEqual(bridge.wait(), 0)
 
     def test_answers_that_never_come(self):
-        with self.talk("--timeout", self.long_enough(2)) as (bridge, _, __):
+        with self.bridged("--timeout", self.long_enough(2)) as (bridge, _, __):
             bridge.send(call(1, "x"))
             bridge.process.stdin.close()
-            self.expect_cause(bridge.hear(), 1, "timeout")
+            self.expect_cause(bridge.receive(), 1, "timeout")
             self.assertEqual(bridge.wait(), 0)
 
     def test_a_host_that_has_gone(self):
-        with Talker() as peer:
+        with ScriptedServer() as peer:
             bridge = Bridge(peer.url, read=False)
             bridge.process.stdout.close()
             bridge.send(request(0, "initialize", **HELLO))
@@ -708,33 +708,33 @@ class Ends(Case):
 class Limits(Case):
     def test_a_long_line(self):
         with SingleServer("echo", "0") as echo, Bridge(echo.url) as bridge:
-            bridge.begin()
+            bridge.initialize()
             text = json.dumps(request(1, "ping"))
-            self.assertEqual(bridge.ask(text + (16 * MIB - len(text)) * " ")["result"], {})
-            self.expect_error(bridge.ask(text + (16 * MIB + 1 - len(text)) * " "), None, -32600, "16 MiB")
-            self.assertEqual(bridge.ask(text)["result"], {})
+            self.assertEqual(bridge.exchange(text + (16 * MIB - len(text)) * " ")["result"], {})
+            self.expect_error(bridge.exchange(text + (16 * MIB + 1 - len(text)) * " "), None, -32600, "16 MiB")
+            self.assertEqual(bridge.exchange(text)["result"], {})
 
     def test_a_long_id(self):
         with SingleServer("echo", "0") as echo, Bridge(echo.url) as bridge:
-            self.assertEqual(bridge.ask(request(1022 * "x", "ping"))["id"], 1022 * "x")
-            self.expect_error(bridge.ask(request(1023 * "x", "ping")), None, -32600, "1,024")
+            self.assertEqual(bridge.exchange(request(1022 * "x", "ping"))["id"], 1022 * "x")
+            self.expect_error(bridge.exchange(request(1023 * "x", "ping")), None, -32600, "1,024")
 
     def test_how_many_wait(self):
         with Bridge(f"127.0.0.1:{free_port()}", "--timeout", WAIT_S) as bridge:
             bridge.send(*(request(number, "ping") for number in range(1025)))
-            self.expect_cause(bridge.hear(), 1024, "full")
+            self.expect_cause(bridge.receive(), 1024, "full")
             bridge.process.terminate()
             for number in range(1024):
-                self.expect_cause(bridge.hear(), number, "ended")
+                self.expect_cause(bridge.receive(), number, "ended")
             self.assertEqual(bridge.wait(), 0)
 
     def test_how_much_waits(self):
         with Bridge(f"127.0.0.1:{free_port()}", "--timeout", WAIT_S) as bridge:
             bridge.send(*(call(number, "x", text=8000000 * "x") for number in range(3)), request(3, "ping"))
-            self.expect_cause(bridge.hear(), 2, "full")
+            self.expect_cause(bridge.receive(), 2, "full")
             bridge.process.terminate()
             for number in 0, 1, 3:
-                self.expect_cause(bridge.hear(), number, "ended")
+                self.expect_cause(bridge.receive(), number, "ended")
             self.assertEqual(bridge.wait(), 0)
 
     def memory(self, process):
@@ -745,13 +745,13 @@ class Limits(Case):
     def test_a_host_that_does_not_read(self):
         """The server cannot get rid of more than sockets and pipes hold; then the host reads, and misses nothing."""
         count, text = 2000, 65536 * "x"
-        with Talker() as peer, Bridge(peer.url, read=False) as bridge:
+        with ScriptedServer() as peer, Bridge(peer.url, read=False) as bridge:
             bridge.send(request(0, "initialize", **HELLO), notification("notifications/initialized"))
-            link, said = peer.link(), []
+            conn, said = peer.connection(), []
 
             def flood():
                 for number in range(count):
-                    link.say(notification("notifications/message", number=number, text=text))
+                    conn.send(notification("notifications/message", number=number, text=text))
                     said.append(number)
 
             before = self.memory(bridge.process)
@@ -768,31 +768,31 @@ class Limits(Case):
             self.assertLess(len(said), count)
             self.assertLess(self.memory(bridge.process) - before, 48 * MIB)
             bridge.read()
-            self.assertEqual(bridge.hear()["id"], 0)
-            self.assertEqual([bridge.hear()["params"]["number"] for _ in range(count)], list(range(count)))
+            self.assertEqual(bridge.receive()["id"], 0)
+            self.assertEqual([bridge.receive()["params"]["number"] for _ in range(count)], list(range(count)))
 
     def test_a_host_that_does_not_read_what_is_logged(self):
-        with self.talk("--verbose", read_errors=False) as (bridge, link, _):
+        with self.bridged("--verbose", read_errors=False) as (bridge, conn, _):
             for _ in range(5000):
-                link.say("nonsense")
+                conn.send("nonsense")
             bridge.send(request(1, "ping"))
-            link.hear()
-            link.say({"jsonrpc": "2.0", "id": 1, "result": {}})
-            self.assertEqual(bridge.hear()["id"], 1)
+            conn.receive()
+            conn.send({"jsonrpc": "2.0", "id": 1, "result": {}})
+            self.assertEqual(bridge.receive()["id"], 1)
 
     def test_a_server_that_does_not_read(self):
         """The host is held up, and what it has asked fails in time."""
 
-        def serve(link):
-            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-            upgrade(link)
-            number = json.loads(read_frame(link.makefile("rb"))[1])["id"]
-            Link(link).say({"jsonrpc": "2.0", "id": number, "result": WELCOME})
+        def serve(conn):
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            upgrade(conn)
+            number = json.loads(read_frame(conn.makefile("rb"))[1])["id"]
+            Connection(conn).send({"jsonrpc": "2.0", "id": number, "result": WELCOME})
             done.wait(WAIT_S)
 
         done = threading.Event()
-        with Peer(serve) as peer, Bridge(peer.url, "--timeout", self.long_enough(4)) as bridge:
-            bridge.begin()
+        with FakeServer(serve) as peer, Bridge(peer.url, "--timeout", self.long_enough(4)) as bridge:
+            bridge.initialize()
             count, asked = 100, []
 
             def flood():
@@ -803,7 +803,7 @@ class Limits(Case):
 
             flooding = threading.Thread(target=flood, daemon=True)
             flooding.start()
-            self.expect_cause(bridge.hear(), 1, "timeout")
+            self.expect_cause(bridge.receive(), 1, "timeout")
             self.assertLess(len(asked), count, "the host is held up")
             self.assertLess(self.memory(bridge.process), 300 * MIB)
             bridge.process.kill()
@@ -812,42 +812,42 @@ class Limits(Case):
             done.set()
 
     def test_an_answer_of_more_values_than_are_read(self):
-        with self.talk() as (bridge, link, peer):
+        with self.bridged() as (bridge, conn, peer):
             bridge.send(request(1, "x"))
-            link.hear()
-            link.say('{"jsonrpc":"2.0","id":1,"result":[' + 8000000 * "1," + "1]}")
-            self.expect_cause(bridge.hear(), 1, "lost", "no memory to read")
-            peer.link()
+            conn.receive()
+            conn.send('{"jsonrpc":"2.0","id":1,"result":[' + 8000000 * "1," + "1]}")
+            self.expect_cause(bridge.receive(), 1, "lost", "no memory to read")
+            peer.connection()
 
     def test_a_server_that_asks_and_does_not_read(self):
         """32 MiB of refusals wait for it at most."""
         ping = json.dumps(request(1, "ping")).encode()
         flood = 4096 * (b"\x81" + bytes([len(ping)]) + ping)
 
-        def serve(link):
-            upgrade(link)
-            number = json.loads(read_frame(link.makefile("rb"))[1])["id"]
-            Link(link).say({"jsonrpc": "2.0", "id": number, "result": WELCOME})
+        def serve(conn):
+            upgrade(conn)
+            number = json.loads(read_frame(conn.makefile("rb"))[1])["id"]
+            Connection(conn).send({"jsonrpc": "2.0", "id": number, "result": WELCOME})
             for _ in range(300):  # 150 MB of refusals
-                link.sendall(flood)
-            silent(link)
+                conn.sendall(flood)
+            silent(conn)
 
-        with Peer(serve) as peer, Bridge(peer.url) as bridge:
-            bridge.begin()
+        with FakeServer(serve) as peer, Bridge(peer.url) as bridge:
+            bridge.initialize()
             bridge.send(request(2, "ping"))
-            self.assertEqual(bridge.hear()["method"], "ping")
-            self.expect_cause(bridge.hear(), 2, "lost", "does not take the answers")
+            self.assertEqual(bridge.receive()["method"], "ping")
+            self.expect_cause(bridge.receive(), 2, "lost", "does not take the answers")
             bridge.process.terminate()
             bridge.wait()
             while bridge.lines.get(timeout=WAIT_S) != "":
                 pass
 
     def test_a_host_that_asks_and_leaves_without_reading(self):
-        with Talker() as peer:
+        with ScriptedServer() as peer:
             bridge = Bridge(peer.url, read=False)
             bridge.send(request(0, "initialize", **HELLO), notification("notifications/initialized"))
-            link = peer.link()
-            link.say(notification("notifications/message", text=MIB * "x"))
+            conn = peer.connection()
+            conn.send(notification("notifications/message", text=MIB * "x"))
             bridge.process.stdin.close()
             self.assertEqual(bridge.wait(), 0)
             bridge.close()

@@ -63,13 +63,13 @@ Test(canary, late_is_counted_once) {
   canary_stats_t stats = begin();
   add(&stats, 0, CANARY_ACCEPTED);
   add(&stats, 0, CANARY_ACCEPTED);
-  canary_stats_judge(&stats, s(LATE_S));
+  canary_stats_update(&stats, s(LATE_S));
   cr_expect_eq(stats.late, 0);
-  cr_expect(canary_stats_waits(&stats, s(LATE_S)));
-  cr_expect_not(canary_stats_waits(&stats, s(LATE_S) + 1));
+  cr_expect(canary_stats_is_waiting(&stats, s(LATE_S)));
+  cr_expect_not(canary_stats_is_waiting(&stats, s(LATE_S) + 1));
   canary_stats_read(&stats, "a", 0, s(LATE_S) + 1); /* nobody had judged it */
-  canary_stats_judge(&stats, s(LATE_S) + 1);
-  canary_stats_judge(&stats, s(40));
+  canary_stats_update(&stats, s(LATE_S) + 1);
+  canary_stats_update(&stats, s(40));
   canary_stats_read(&stats, "b", 1, s(40));
   cr_expect_not(canary_stats_finish(&stats, s(50)));
   expect(&stats, 2, 2, 0, 0, 0);
@@ -122,16 +122,16 @@ Test(canary, forgets) {
     uint64_t number = add(&stats, i, CANARY_ACCEPTED);
     snprintf(id, sizeof id, "%d", i);
     canary_stats_read(&stats, id, number, s(i));
-    canary_stats_judge(&stats, s(i));
+    canary_stats_update(&stats, s(i));
   }
   cr_expect_leq(stats.count, HOUR_S + 1);
   cr_expect_leq(stats.dedup.count, HOUR_S + 1);
   canary_stats_read(&stats, "0", 0, s(3 * HOUR_S)); /* long forgotten, and no second one therefore */
   uint64_t missing = add(&stats, 3 * HOUR_S, CANARY_ACCEPTED);
-  canary_stats_judge(&stats, s(3 * HOUR_S + DAY_S));
+  canary_stats_update(&stats, s(3 * HOUR_S + DAY_S));
   cr_expect_eq(stats.first, missing);
   cr_expect_eq(stats.late, 1);
-  canary_stats_judge(&stats, s(3 * HOUR_S + DAY_S) + 1);
+  canary_stats_update(&stats, s(3 * HOUR_S + DAY_S) + 1);
   cr_expect_eq(stats.count, 0);
   expect(&stats, 3 * HOUR_S, 0, 0, 0, 1);
 }

@@ -3,7 +3,7 @@ import json
 import signal
 import uuid
 
-from peer import SILENCE, Answer, Peer, mcp, text_result
+from fake_server import NO_RESPONSE, Response, FakeServer, mcp, text_result
 from services import WAIT_S, System, free_port, growing_timeout, main, wait_until
 from test_program import INTERRUPTED, OK, TOOL, UNREACHABLE, USAGE, Case, iccm, start
 
@@ -24,7 +24,7 @@ def log_that(rows_of):
         queries.append(params["arguments"])
         return text_result({"logs": rows_of(lines, len(queries))[::-1], "next_cursor": None})
 
-    return Peer(mcp(answer))
+    return FakeServer(mcp(answer))
 
 
 class Canary(Case):
@@ -99,10 +99,10 @@ class Canary(Case):
             if len(numbers) == 1:
                 return OK_ANSWER
             if len(numbers) == 2:
-                raise Answer({"code": -32000, "message": "queue unavailable, retry"})
-            return SILENCE
+                raise Response({"code": -32000, "message": "queue unavailable, retry"})
+            return NO_RESPONSE
 
-        with Peer(mcp(answer)) as peer:
+        with FakeServer(mcp(answer)) as peer:
             words = ("--timeout", "3", "--seconds", "60", "--late", WAIT_S, "--json")
             process = start("canary", *words, peer.url)
             wait_until(lambda: len(numbers) >= 3, "three lines")
@@ -115,13 +115,13 @@ class Canary(Case):
     def test_its_end(self):
         with log_that(lambda lines, _: lines) as peer:
             process = start("canary", "--json", peer.url)
-            wait_until(peer.seen.is_set, "a connection")
+            wait_until(peer.connected.is_set, "a connection")
             code, out, err = self.stopped(process, signal.SIGINT)
             self.assertEqual((code, err), (INTERRUPTED, ""))
             self.assertEqual(json.loads(out)["event"], "summary")
         self.expect(iccm("canary", f"ws://127.0.0.1:{free_port()}"), UNREACHABLE)
         self.expect(iccm("canary", "--late", "0", "ws://127.0.0.1:1"), USAGE, "--late")
-        with Peer(mcp(lambda _method, _params: text_result("no") | {"isError": True})) as peer:
+        with FakeServer(mcp(lambda _method, _params: text_result("no") | {"isError": True})) as peer:
             self.expect(iccm("canary", peer.url), TOOL, "logger_log: no")
 
 

@@ -2,7 +2,7 @@
 tests/godot/test_worker.py."""
 import json
 
-from peer import Answer, Peer, mcp, text_result
+from fake_server import Response, FakeServer, mcp, text_result
 from services import free_port, main
 from test_program import OK, PROTOCOL, TOOL, UNREACHABLE, USAGE, Case, iccm
 
@@ -17,7 +17,7 @@ def godot(answer_of):
         asked.append((params["name"], params["arguments"]))
         return text_result(answer_of(*asked[-1]))
 
-    return Peer(mcp(answer)), asked
+    return FakeServer(mcp(answer)), asked
 
 
 class Words(Case):
@@ -42,9 +42,9 @@ class OddPeers(Case):
     def test_no_godot(self):
         for code in (-32601, -32602):
             def unknown(_method, _params, code=code):
-                raise Answer({"code": code, "message": "unknown tool: godot_dead_list"})
+                raise Response({"code": code, "message": "unknown tool: godot_dead_list"})
 
-            with self.subTest(code), Peer(mcp(unknown)) as peer:
+            with self.subTest(code), FakeServer(mcp(unknown)) as peer:
                 outcome = iccm("dead", "list", peer.url)
                 self.expect(outcome, PROTOCOL, "unknown tool", "this is no Godot, or one that has no such tools")
                 error = self.expect_json_error(iccm("dead", "list", "--json", peer.url), PROTOCOL)
@@ -52,7 +52,7 @@ class OddPeers(Case):
         self.expect(iccm("dead", "list", f"ws://127.0.0.1:{free_port()}"), UNREACHABLE)
 
     def test_a_tool_that_fails(self):
-        with Peer(mcp(lambda _method, _params: text_result("queue unavailable") | {"isError": True})) as peer:
+        with FakeServer(mcp(lambda _method, _params: text_result("queue unavailable") | {"isError": True})) as peer:
             for verb in ("list", "replay", "discard"):
                 self.expect(iccm("dead", verb, peer.url), TOOL, "queue unavailable")
 

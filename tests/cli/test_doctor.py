@@ -17,7 +17,7 @@ import unittest
 import websockets
 
 from network_namespace import NetworkNamespace, has_ipv6
-from peer import LEAVE, SILENCE, Answer, Peer, mcp, plain_http, read_frame, silent, text_result, upgrade
+from fake_server import DISCONNECT, NO_RESPONSE, Response, FakeServer, mcp, plain_http, read_frame, silent, text_result, upgrade
 from services import PROGRAMS, SANITIZER_REPORT, WAIT_S, SingleServer, System, free_port, growing_timeout, main
 
 OK, USAGE, PROTOCOL, REFUSED, UNREACHABLE, TIMEOUT = 0, 1, 2, 3, 4, 6
@@ -94,7 +94,7 @@ class Case(unittest.TestCase):
         return finding
 
     def expect_peer(self, serve, *expected):
-        with Peer(serve) as peer:
+        with FakeServer(serve) as peer:
             return self.expect(self.examine(peer.url), *expected)
 
 
@@ -103,15 +103,15 @@ def healthy(method, params):
         return {"tools": [{"name": "nothing", "inputSchema": {"type": "object"}}]}
     if method == "ping":
         return {}
-    raise Answer(error={"code": -32601, "message": f"no {method}"})
+    raise Response(error={"code": -32601, "message": f"no {method}"})
 
 
-def says(data):
+def sends(data):
     """Answers the first bytes that come by these."""
 
-    def serve(link):
-        link.recv(65536)
-        link.sendall(data)
+    def serve(conn):
+        conn.recv(65536)
+        conn.sendall(data)
 
     return serve
 
@@ -147,12 +147,12 @@ class Healthy(Case):
         error = '{"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found"}%s}'
         for how in (
             {},
-            {"notices": error % ""},
-            {"notices": error % ',"id":null'},
+            {"notification_reply": error % ""},
+            {"notification_reply": error % ',"id":null'},
             {"more": b"Sec-WebSocket-Extensions: \r\n"},
             {"before": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"},
         ):
-            with self.subTest(how), Peer(mcp(healthy, **how)) as peer:
+            with self.subTest(how), FakeServer(mcp(healthy, **how)) as peer:
                 report = self.examine(peer.url)
                 self.assertEqual(report.code, OK, report.text)
                 self.assertLessEqual(set(report.names), {"loopback_only_seen_inside"})
@@ -234,13 +234,13 @@ class ConnectAfar(Case):
         self.expect(report, UNREACHABLE, "refused", "connect", *words)
 
     def test_bound_to_loopback_and_called_by_another_address(self):
-        with Peer(mcp(healthy)) as peer:
+        with FakeServer(mcp(healthy)) as peer:
             report = self.examine(f"ws://{OUTSIDE}:{peer.port}")
         words = ("127.0.0.1 accepts it", "bound to 127.0.0.1 only", "Bind the server to 0.0.0.0")
         self.expect(report, UNREACHABLE, "loopback_only", "connect", *words)
 
     def test_bound_to_loopback_and_called_there(self):
-        with Peer(mcp(healthy)) as peer:
+        with FakeServer(mcp(healthy)) as peer:
             report = self.examine(peer.url)
         self.assertEqual((report.code, report.names), (OK, ["loopback_only_seen_inside"]), report.text)
         self.assertIn("works from this machine, and from no other", report.text)
@@ -250,7 +250,7 @@ class ConnectAfar(Case):
             self.skipTest("no IPv6 on this machine")
         self.other.addresses(f"{OUTSIDE_6}/64", f"{INSIDE_6}/64")
         self.other.names(f"{OUTSIDE_6} {NAME}", f"{OUTSIDE} {NAME}")
-        with Peer(mcp(healthy), host=OUTSIDE) as peer:
+        with FakeServer(mcp(healthy), host=OUTSIDE) as peer:
             report = self.examine(f"ws://{NAME}:{peer.port}", within=self.within)
         words = (f"[{OUTSIDE_6}]", "refused", "often on IPv4, but not on IPv6", "0.0.0.0 and [::]")
         self.expect(report, OK, "refused_other_accepts", "connect", *words)
@@ -280,9 +280,9 @@ class Upgrade(Case):
     def test_tls(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # without a certificate it answers by an alert
 
-        def serve(link):
-            link.settimeout(WAIT_S)
-            with context.wrap_socket(link, server_side=True) as tls:
+        def serve(conn):
+            conn.settimeout(WAIT_S)
+            with context.wrap_socket(conn, server_side=True) as tls:
                 tls.recv(1)
 
         self.expect_peer(serve, PROTOCOL, "tls", "upgrade", "speaks TLS", "plain port", "wss://")
@@ -290,11 +290,11 @@ class Upgrade(Case):
     def test_tls_behind_an_http_answer(self):
         """As web servers answer plain HTTP on their TLS port."""
 
-        def serve(link):
-            if link.recv(65536)[0] == 0x16:
-                link.sendall(b"\x15\x03\x03\x00\x02\x02\x28")
+        def serve(conn):
+            if conn.recv(65536)[0] == 0x16:
+                conn.sendall(b"\x15\x03\x03\x00\x02\x02\x28")
             else:
-                link.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                conn.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
         self.expect_peer(serve, PROTOCOL, "tls", "upgrade", "400 Bad Request", "speaks TLS")
 
@@ -303,27 +303,27 @@ class Upgrade(Case):
         self.expect_peer(silent, UNREACHABLE, "upgrade_silent", "upgrade", *words)
 
     def test_drips_for_ever(self):
-        def serve(link):
-            link.recv(65536)
+        def serve(conn):
+            conn.recv(65536)
             while True:
-                link.sendall(b"H")
+                conn.sendall(b"H")
                 time.sleep(0.05)
 
         self.expect_peer(serve, PROTOCOL, "not_http", "upgrade", "is not HTTP")
 
     def test_headers_without_end(self):
-        def serve(link):
-            link.recv(65536)
-            link.sendall(b"HTTP/1.1 101 Switching Protocols\r\n")
+        def serve(conn):
+            conn.recv(65536)
+            conn.sendall(b"HTTP/1.1 101 Switching Protocols\r\n")
             while True:
-                link.sendall(b"X-Wait: yes\r\n")
+                conn.sendall(b"X-Wait: yes\r\n")
                 time.sleep(0.5)
 
         self.expect_peer(serve, PROTOCOL, "upgrade_unfinished", "upgrade", "101", "did not come to its end")
 
     def test_hangs_up(self):
         words = ("nothing and closed", "hangs up at the request")
-        self.expect_peer(lambda link: link.recv(65536), PROTOCOL, "upgrade_closed", "upgrade", *words)
+        self.expect_peer(lambda conn: conn.recv(65536), PROTOCOL, "upgrade_closed", "upgrade", *words)
 
     def test_answers_of_http(self):
         for status, name, code, words in (
@@ -343,11 +343,11 @@ class Upgrade(Case):
 
     def test_wrong_accept(self):
         words = ("Sec-WebSocket-Accept", "repeats an old answer")
-        self.expect_peer(lambda link: upgrade(link, b"another"), PROTOCOL, "wrong_accept", "upgrade", *words)
+        self.expect_peer(lambda conn: upgrade(conn, b"another"), PROTOCOL, "wrong_accept", "upgrade", *words)
 
     def test_wrong_switch(self):
         answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n"
-        self.expect_peer(says(answer), PROTOCOL, "wrong_switch", "upgrade", "breaks the rules of WebSocket")
+        self.expect_peer(sends(answer), PROTOCOL, "wrong_switch", "upgrade", "breaks the rules of WebSocket")
 
     def test_redis(self):
         with System() as system:
@@ -357,9 +357,9 @@ class Upgrade(Case):
         self.assertIn(report.names[-1], ("redis", "upgrade_closed"), report.text)
 
     def test_other_protocols(self):
-        self.expect_peer(says(b"SSH-2.0-Server_1\r\n"), PROTOCOL, "ssh", "upgrade", "SSH-2.0", "SSH server")
-        self.expect_peer(says(b"-ERR unknown command\r\n"), PROTOCOL, "redis", "upgrade", "Redis", "9060")
-        self.expect_peer(says(b"\x1b[2J\xff\x00 hello"), PROTOCOL, "not_http", "upgrade", "\\u001b[2J\\xff", "not HTTP")
+        self.expect_peer(sends(b"SSH-2.0-Server_1\r\n"), PROTOCOL, "ssh", "upgrade", "SSH-2.0", "SSH server")
+        self.expect_peer(sends(b"-ERR unknown command\r\n"), PROTOCOL, "redis", "upgrade", "Redis", "9060")
+        self.expect_peer(sends(b"\x1b[2J\xff\x00 hello"), PROTOCOL, "not_http", "upgrade", "\\u001b[2J\\xff", "not HTTP")
 
 
 class Tls(Case):
@@ -406,13 +406,13 @@ class Tls(Case):
     def test_no_tls_there(self):
         clear = self.enterContext(SingleServer("echo", "0"))
         self.expect_tls(f"wss://localhost:{clear.port}", "tls_not_spoken", "plain text here", "Use ws://")
-        with Peer(says(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as peer:
+        with FakeServer(sends(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as peer:
             self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_not_spoken")
 
     def test_hangs_up_or_is_silent(self):
-        with Peer(lambda link: link.recv(65536)) as peer:
+        with FakeServer(lambda conn: conn.recv(65536)) as peer:
             self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_closed", "hangs up", "ws://")
-        with Peer(silent) as peer:
+        with FakeServer(silent) as peer:
             self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_silent", "waits for another", code=UNREACHABLE)
 
     def test_no_version_in_common(self):
@@ -421,11 +421,11 @@ class Tls(Case):
         context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
         context.set_ciphers("ALL:@SECLEVEL=0")
 
-        def serve(link):
-            with context.wrap_socket(link, server_side=True) as tls:
+        def serve(conn):
+            with context.wrap_socket(conn, server_side=True) as tls:
                 tls.recv(1)
 
-        with Peer(serve) as peer:
+        with FakeServer(serve) as peer:
             self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_refused", "no version or cipher")
 
     def test_our_own_tls_port_in_clear(self):
@@ -447,20 +447,20 @@ class Talk(Case):
         self.expect_peer(upgrade, PROTOCOL, "initialize_closed", "initialize", *words)
 
     def test_closes_with_a_reason(self):
-        def serve(link):
-            upgrade(link)
-            read_frame(link.makefile("rb"))
-            link.sendall(b"\x88\x0b\x03\xf0go away\n!")
+        def serve(conn):
+            upgrade(conn)
+            read_frame(conn.makefile("rb"))
+            conn.sendall(b"\x88\x0b\x03\xf0go away\n!")
 
         self.expect_peer(serve, PROTOCOL, "initialize_closed", "initialize", "1008: go away\\n!")
 
     def test_initialize_is_not_answered(self):
-        serve = mcp(healthy, initialize=lambda *_: SILENCE)
+        serve = mcp(healthy, initialize=lambda *_: NO_RESPONSE)
         self.expect_peer(serve, TIMEOUT, "initialize_silent", "initialize", "does not answer `initialize`")
 
     def test_does_not_speak_json(self):
         def hello(*_):
-            raise Answer(text="hello")
+            raise Response(text="hello")
 
         self.expect_peer(mcp(healthy, initialize=hello), PROTOCOL, "not_json", "initialize", "not in JSON-RPC")
 
@@ -476,29 +476,29 @@ class Talk(Case):
 
     def test_tools_list(self):
         def unknown():
-            raise Answer(error={"code": -32601, "message": "no such method"})
+            raise Response(error={"code": -32601, "message": "no such method"})
 
         def failing():
-            raise Answer(error={"code": -32603, "message": "broken"})
+            raise Response(error={"code": -32603, "message": "broken"})
 
         words = ("no such method", "no method `tools/list`", "calls of tools whose names are known may work")
         self.expect_without("tools/list", unknown, PROTOCOL, "tools_missing", "tools/list", *words)
         self.expect_without("tools/list", failing, PROTOCOL, "tools_error", "tools/list", "-32603", "broken")
         self.expect_without("tools/list", lambda: {}, PROTOCOL, "tools_error", "tools/list", "no list of tools")
-        self.expect_without("tools/list", lambda: SILENCE, TIMEOUT, "silent", "tools/list", "no answer", "it hangs")
-        self.expect_without("tools/list", lambda: LEAVE, PROTOCOL, "closed", "tools/list", "closed the connection")
+        self.expect_without("tools/list", lambda: NO_RESPONSE, TIMEOUT, "silent", "tools/list", "no answer", "it hangs")
+        self.expect_without("tools/list", lambda: DISCONNECT, PROTOCOL, "closed", "tools/list", "closed the connection")
 
     def test_pings(self):
         def unknown():
-            raise Answer(error={"code": -32601, "message": "no such method"})
+            raise Response(error={"code": -32601, "message": "no such method"})
 
         words = ("ping", "every peer has to", "close idle connections")
         self.expect_peer(mcp(healthy, pongs=False), TIMEOUT, "no_pong", "pings", *words)
         self.expect_without("ping", unknown, OK, "no_mcp_ping", "pings", "does not know MCP's method `ping`")
 
     def test_large_message_is_lost(self):
-        self.expect_without("tools/call", lambda: LEAVE, PROTOCOL, "large_closed", "large message", "does not survive")
-        self.expect_without("tools/call", lambda: SILENCE, TIMEOUT, "large_silent", "large message", "MTU")
+        self.expect_without("tools/call", lambda: DISCONNECT, PROTOCOL, "large_closed", "large message", "does not survive")
+        self.expect_without("tools/call", lambda: NO_RESPONSE, TIMEOUT, "large_silent", "large message", "MTU")
 
     def test_no_tool_is_called(self):
         asked = []
@@ -507,7 +507,7 @@ class Talk(Case):
             asked.append((method, params.get("name") if params else None))
             return text_result("done") if method == "tools/call" else healthy(method, params)
 
-        with Peer(mcp(serve)) as peer:
+        with FakeServer(mcp(serve)) as peer:
             self.assertEqual(self.examine(peer.url).code, OK)
         self.assertEqual({name for method, name in asked if method == "tools/call"}, {"iccm_doctor_no_such_tool"})
         self.assertEqual({method for method, _ in asked}, {"tools/list", "ping", "tools/call"})
@@ -555,20 +555,20 @@ class Talk(Case):
 
     def test_bad_json_otherwise(self):
         def serve(answer):
-            def after_all(link):
-                upgrade(link)
-                stream = link.makefile("rb")
+            def after_all(conn):
+                upgrade(conn)
+                stream = conn.makefile("rb")
                 while True:
                     opcode, payload = read_frame(stream)
                     if opcode == 9:
-                        link.sendall(b"\x8a\x00")
+                        conn.sendall(b"\x8a\x00")
                     elif payload.endswith(b":"):
                         if answer is None:
                             return
-                        link.sendall(b"\x81" + bytes([len(answer)]) + answer)
+                        conn.sendall(b"\x81" + bytes([len(answer)]) + answer)
                     elif opcode == 1 and b'"id"' in payload:
                         reply = json.dumps({"jsonrpc": "2.0", "id": json.loads(payload)["id"], "result": {"tools": []}})
-                        link.sendall(b"\x81" + bytes([len(reply)]) + reply.encode())
+                        conn.sendall(b"\x81" + bytes([len(reply)]) + reply.encode())
 
             return after_all
 
@@ -578,14 +578,14 @@ class Talk(Case):
 
     def test_goes_away_for_good(self):
         """The first connection breaks, and there is no second one."""
-        links = []
+        conns = []
 
-        def serve(link):
-            links.append(link)
-            if len(links) == 1:
-                mcp(lambda *_: LEAVE)(link)
+        def serve(conn):
+            conns.append(conn)
+            if len(conns) == 1:
+                mcp(lambda *_: DISCONNECT)(conn)
 
-        with Peer(serve) as peer:
+        with FakeServer(serve) as peer:
             run = subprocess.run([PROGRAMS["iccm"], "doctor", "--json", peer.url], capture_output=True, text=True)
         findings = json.loads(run.stdout)["findings"]
         self.assertEqual((run.returncode, findings[-2]["name"], findings[-2]["stage"]), (PROTOCOL, "closed", "tools/list"))
@@ -595,28 +595,28 @@ class Talk(Case):
 
 class Time(Case):
     def test_silent_in_every_stage(self):
-        serve = mcp(lambda *_: SILENCE, pongs=False, parse_errors=False)
-        with Peer(serve) as peer:
+        serve = mcp(lambda *_: NO_RESPONSE, pongs=False, parse_errors=False)
+        with FakeServer(serve) as peer:
             report = self.examine(peer.url)
         self.assertEqual(report.code, TIMEOUT)
         names = [name for name in report.names if name != "loopback_only_seen_inside"]
         self.assertEqual(names, ["silent", "no_pong", "silent", "large_silent", "bad_json_silent"], report.text)
 
     def test_a_flood_without_an_answer(self):
-        def serve(link):
-            upgrade(link)
+        def serve(conn):
+            upgrade(conn)
             message = b'{"jsonrpc":"2.0","method":"notifications/more"}'
             while True:
-                link.sendall(1000 * (b"\x81" + bytes([len(message)]) + message))
+                conn.sendall(1000 * (b"\x81" + bytes([len(message)]) + message))
 
         self.expect_peer(serve, TIMEOUT, "initialize_silent", "initialize", "no answer")
 
     def test_a_limit_for_everything(self):
-        serve = mcp(lambda *_: SILENCE, pongs=False, parse_errors=False)
-        with Peer(serve) as peer:
+        serve = mcp(lambda *_: NO_RESPONSE, pongs=False, parse_errors=False)
+        with FakeServer(serve) as peer:
             report = growing_timeout(1, lambda seconds: self.examine(peer.url, "--timeout", seconds), lambda report: report.code != UNREACHABLE)
         self.expect(report, TIMEOUT, "no_time", "tools/list", "--timeout SECONDS")
-        with Peer(silent) as peer:
+        with FakeServer(silent) as peer:
             report = self.examine(peer.url, "--timeout", "0.5")
         self.expect(report, UNREACHABLE, "no_time_to_connect", "upgrade", "--timeout SECONDS")
 

@@ -44,16 +44,16 @@ def iccm(*words):
 
 
 def connected(port):
-    link = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
-    link.sendall(
+    conn = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
+    conn.sendall(
         b"GET /here HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        head += link.recv(1)
+        head += conn.recv(1)
     assert head.startswith(b"HTTP/1.1 101 "), head
-    return link
+    return conn
 
 
 def frame(payload, opcode=1):
@@ -71,10 +71,10 @@ SECRETS = (
 )
 
 
-def read_to_end(link):
+def read_to_end(conn):
     data = b""
     try:
-        while piece := link.recv(65536):
+        while piece := conn.recv(65536):
             data += piece
     except ConnectionResetError:
         pass
@@ -87,12 +87,12 @@ class Shows(unittest.TestCase):
         folded = SECRETS.replace(b"Bearer ", b"Bearer\r\n ")
         with Listen() as it:
             for pieces in [SECRETS], [bytes([byte]) for byte in SECRETS], [folded], [SECRETS[: SECRETS.index(b"-2\r")]]:
-                with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as link:
-                    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as conn:
+                    conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     for piece in pieces:
-                        link.sendall(piece)
-                    link.shutdown(socket.SHUT_WR)
-                    read_to_end(link)
+                        conn.sendall(piece)
+                    conn.shutdown(socket.SHUT_WR)
+                    read_to_end(conn)
             it.wait_for(r"(?m)^#4 - left")
             shown = it.shown()
         self.assertNotIn("hunter", shown)
@@ -141,19 +141,19 @@ class Shows(unittest.TestCase):
         self.assertIn("ping", [json.loads(line["text"]).get("method") for line in lines if line["text"].startswith("{")])
 
     def test_what_is_wrong(self):
-        with Listen() as it, connected(it.port) as link:
-            link.sendall(frame(b'{"jsonrpc":') + frame(b'{"jsonrpc":"2.0","id":"x","method":"fly"}') + frame(b"[]"))
+        with Listen() as it, connected(it.port) as conn:
+            conn.sendall(frame(b'{"jsonrpc":') + frame(b'{"jsonrpc":"2.0","id":"x","method":"fly"}') + frame(b"[]"))
             it.wait_for(r"^#1 > \{\"jsonrpc\":$")
             it.wait_for(r'^#1 < \{.*"id":null.*-32700')
             it.wait_for(r'^#1 < \{.*"id":"x".*-32601')
             it.wait_for(r'^#1 < \{.*"id":null.*-32600')
-            link.sendall(frame(b"\x00", opcode=2))
+            conn.sendall(frame(b"\x00", opcode=2))
             it.wait_for(r"^#1 - broke the rules of WebSocket, closed with 1003")
-            self.assertTrue(read_to_end(link))
+            self.assertTrue(read_to_end(conn))
 
     def test_nothing_moves_the_cursor(self):
-        with Listen() as it, connected(it.port) as link:
-            link.sendall(frame(b'"\x1b[2J\xc2\x9b"'))
+        with Listen() as it, connected(it.port) as conn:
+            conn.sendall(frame(b'"\x1b[2J\xc2\x9b"'))
             it.wait_for(r'^#1 > "\\u001b\[2J\\u009b"$')
 
     def test_no_websocket(self):
@@ -163,9 +163,9 @@ class Shows(unittest.TestCase):
             (b"\x16\x03\x01\x00\xff", b"400", "refused with 400"),
         ):
             with self.subTest(sent=sent), Listen() as it:
-                with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as link:
-                    link.sendall(sent)
-                    self.assertTrue(read_to_end(link).startswith(b"HTTP/1.1 " + status))
+                with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as conn:
+                    conn.sendall(sent)
+                    self.assertTrue(read_to_end(conn).startswith(b"HTTP/1.1 " + status))
                 it.wait_for(pattern)
 
     def test_who_leaves_without_a_word(self):
@@ -176,24 +176,24 @@ class Shows(unittest.TestCase):
 
 class Limits(unittest.TestCase):
     def test_a_long_message_is_cut_where_it_is_shown(self):
-        with Listen() as it, connected(it.port) as link:
-            link.sendall(frame(b'"' + 65534 * b"x" + b'"'))
+        with Listen() as it, connected(it.port) as conn:
+            conn.sendall(frame(b'"' + 65534 * b"x" + b'"'))
             it.wait_for(r'^#1 > "x{65534}"$')
-            link.sendall(frame(b'"' + 65535 * b"x" + b'"'))
+            conn.sendall(frame(b'"' + 65535 * b"x" + b'"'))
             it.wait_for(r'^#1 > "x{65535}… \(65537 bytes in all\)$')
 
     def test_a_message_that_is_too_large(self):
-        with Listen() as it, connected(it.port) as link:
-            link.sendall(frame(b"1" * ((16 << 20) + 1))[:100])
+        with Listen() as it, connected(it.port) as conn:
+            conn.sendall(frame(b"1" * ((16 << 20) + 1))[:100])
             it.wait_for(r"closed with 1009")
 
     def test_answers_that_are_not_taken(self):
-        with Listen() as it, connected(it.port) as link:
-            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with Listen() as it, connected(it.port) as conn:
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             message = frame(json.dumps({"jsonrpc": "2.0", "id": "x" * 500_000, "method": "ping"}).encode())
             try:
                 for _ in range(100):
-                    link.sendall(message)
+                    conn.sendall(message)
             except OSError:
                 pass  # it has closed
             it.wait_for(r"^#1 - its answers are not taken, or too large: closed$")
@@ -206,22 +206,22 @@ class Limits(unittest.TestCase):
                  (b"localhost:1", b"http://localhost:1", b"101"))  # fmt: skip
         with Listen() as it:
             for host, origin, status in cases:
-                with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as link:
-                    link.sendall(upgrade % (host, origin))
-                    self.assertEqual(link.recv(12)[9:], status, origin)
+                with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as conn:
+                    conn.sendall(upgrade % (host, origin))
+                    self.assertEqual(conn.recv(12)[9:], status, origin)
             it.wait_for(r"(?m)^#2 - refused with 403: .*ICCM_ALLOWED_HOSTS")
             self.assertRegex(it.shown(), r"(?m)^#1 - refused with 403: .*ICCM_ALLOWED_ORIGINS")
 
     def test_too_many_guests(self):
         with Listen() as it:
-            links = [connected(it.port) for _ in range(64)]
-            with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as link:
-                self.assertTrue(read_to_end(link).startswith(b"HTTP/1.1 503 "))
-            links.pop().close()
+            conns = [connected(it.port) for _ in range(64)]
+            with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as conn:
+                self.assertTrue(read_to_end(conn).startswith(b"HTTP/1.1 503 "))
+            conns.pop().close()
             it.wait_for("^#64 - left")
             wait_until(lambda: iccm("ping", f"127.0.0.1:{it.port}").returncode == 0, "a place is free again")
-            for link in links:
-                link.close()
+            for conn in conns:
+                conn.close()
 
     def test_a_public_address_is_refused(self):
         with NetworkNamespace() as other, Listen() as it:

@@ -73,11 +73,11 @@ static const struct {
 Test(logline, rows) {
   setlocale(LC_CTYPE, "C.UTF-8");
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    caught_t caught;
+    capture_t captured;
     yyjson_doc *doc = json(rows[i].row);
-    catch_begin(&caught, 0);
-    logline_print(&caught.print, yyjson_doc_get_root(doc));
-    catch_end(&caught, rows[i].shown);
+    capture_begin(&captured, 0);
+    logline_print(&captured.print, yyjson_doc_get_root(doc));
+    capture_end(&captured, rows[i].shown);
     yyjson_doc_free(doc);
   }
   assert_no_leaks();
@@ -87,11 +87,11 @@ Test(logline, colours_by_level) {
   static const char *const levels[] = {"ERROR", "WARN", "INFO", "DEBUG", "TRACE", "?"};
   static const char *const colours[] = {"\033[31m", "\033[33m", "\033[32m", "\033[36m", "\033[2m", ""};
   for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-    caught_t caught;
-    catch_begin(&caught, 0);
-    caught.print.colour = true;
-    logline_colour(&caught.print, levels[i]);
-    catch_end(&caught, colours[i]);
+    capture_t captured;
+    capture_begin(&captured, 0);
+    captured.print.colour = true;
+    logline_colour(&captured.print, levels[i]);
+    capture_end(&captured, colours[i]);
   }
   assert_no_leaks();
 }

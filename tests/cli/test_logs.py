@@ -8,7 +8,7 @@ import time
 import uuid
 
 from network_namespace import NetworkNamespace
-from peer import LEAVE, SILENCE, Answer, Peer, mcp, text_result
+from fake_server import DISCONNECT, NO_RESPONSE, Response, FakeServer, mcp, text_result
 from services import PROGRAMS, WAIT_S, Program, System, free_port, growing_timeout, main, wait_until
 from test_program import INTERRUPTED, OK, PROTOCOL, TIMEOUT, TOOL, UNREACHABLE, USAGE, Case, iccm, on_terminal, start
 
@@ -72,7 +72,7 @@ class RealLog(Case):
         page = json.dumps({"logs": [row("deep", data="@")], "next_cursor": None})
         for depth, code in ((61, OK), (62, PROTOCOL), (30_000, PROTOCOL)):
             text = page.replace('"@"', "[" * depth + "]" * depth)
-            with Peer(mcp(lambda method, params: text_result(text))) as peer:
+            with FakeServer(mcp(lambda method, params: text_result(text))) as peer:
                 self.assertEqual(iccm("logs", peer.url).code, code, depth)
 
     def filters(self, system):
@@ -140,11 +140,11 @@ def godot(rows_of):
     def answer(_method, params):
         asked.append(params["arguments"])
         value = rows_of(params["arguments"], len(asked))
-        if value in (LEAVE, SILENCE):
+        if value in (DISCONNECT, NO_RESPONSE):
             return value
         return text_result({"logs": value, "next_cursor": None} if isinstance(value, list) else value)
 
-    return Peer(mcp(answer)), asked
+    return FakeServer(mcp(answer)), asked
 
 
 class OddPeers(Case):
@@ -169,7 +169,7 @@ class OddPeers(Case):
 
         def rows_of(arguments, _number):
             if arguments["cursor"]:
-                return SILENCE
+                return NO_RESPONSE
             time.sleep(0.002)  # so that there is less
             return {"logs": [row("more")], "next_cursor": "1"}
 
@@ -210,7 +210,7 @@ class OddPeers(Case):
             self.assertEqual(len(json.loads(iccm("logs", "--json", peer.url).out)["message"]), len(evil))
 
     def test_failures(self):
-        with Peer(mcp(lambda _method, _params: text_result("away") | {"isError": True})) as peer:
+        with FakeServer(mcp(lambda _method, _params: text_result("away") | {"isError": True})) as peer:
             self.expect(iccm("logs", peer.url), TOOL, "away")
             self.expect(iccm("logs", "-f", peer.url), TOOL, "away")
             self.assertEqual(self.expect_json_error(iccm("logs", "--json", peer.url), TOOL)["message"], "away")
@@ -242,11 +242,11 @@ class OddPeers(Case):
         def rows_of(arguments, _number):
             cursor = arguments["cursor"]
             if cursor == "2" and not failed:
-                failed.append(raised := Answer({"code": -32000, "message": "log store unavailable, retry"}))
+                failed.append(raised := Response({"code": -32000, "message": "log store unavailable, retry"}))
                 raise raised
             if cursor == "2" and len(failed) == 1:
-                failed.append(LEAVE)
-                return LEAVE
+                failed.append(DISCONNECT)
+                return DISCONNECT
             rows, following = pages.get(cursor, ([], cursor))
             return {"logs": rows, "next_cursor": following}
 

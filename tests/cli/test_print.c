@@ -41,10 +41,10 @@ static const struct {
 
 Test(print, lines) {
   for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-    caught_t caught;
-    catch_begin(&caught, 0);
-    size_t columns = print_line(&caught.print, lines[i].text, strlen(lines[i].text), lines[i].max);
-    catch_end(&caught, lines[i].shown);
+    capture_t captured;
+    capture_begin(&captured, 0);
+    size_t columns = print_line(&captured.print, lines[i].text, strlen(lines[i].text), lines[i].max);
+    capture_end(&captured, lines[i].shown);
     cr_expect_eq(columns, print_columns(lines[i].shown, strlen(lines[i].shown)), "columns of %s",
                  lines[i].shown);
     cr_expect(lines[i].max == 0 || columns <= lines[i].max);
@@ -63,23 +63,23 @@ Test(print, columns) {
 Test(print, every_byte_alone_is_safe) {
   for (int byte = 0; byte < 256; byte++) {
     char text = (char)byte;
-    caught_t caught;
-    catch_begin(&caught, 0);
-    print_line(&caught.print, &text, 1, 0);
-    fclose(caught.print.file);
-    for (size_t i = 0; i < caught.len; i++)
-      cr_expect(caught.text[i] >= 0x20 && caught.text[i] < 0x7f, "byte %d", byte);
-    free(caught.text);
+    capture_t captured;
+    capture_begin(&captured, 0);
+    print_line(&captured.print, &text, 1, 0);
+    fclose(captured.print.file);
+    for (size_t i = 0; i < captured.len; i++)
+      cr_expect(captured.text[i] >= 0x20 && captured.text[i] < 0x7f, "byte %d", byte);
+    free(captured.text);
   }
   assert_no_leaks();
 }
 
 Test(print, text_keeps_its_lines) {
   const char text[] = "one\n\ttwo\033[2J\r\n";
-  caught_t caught;
-  catch_begin(&caught, 0);
-  print_text(&caught.print, text, sizeof text - 1);
-  catch_end(&caught, "one\n\ttwo\\u001b[2J\\r\n");
+  capture_t captured;
+  capture_begin(&captured, 0);
+  print_text(&captured.print, text, sizeof text - 1);
+  capture_end(&captured, "one\n\ttwo\\u001b[2J\\r\n");
   assert_no_leaks();
 }
 
@@ -102,10 +102,10 @@ static const struct {
 
 Test(print, wrapping) {
   for (size_t i = 0; i < sizeof wrapped / sizeof wrapped[0]; i++) {
-    caught_t caught;
-    catch_begin(&caught, wrapped[i].width);
-    print_wrapped(&caught.print, wrapped[i].column, wrapped[i].indent, wrapped[i].text);
-    catch_end(&caught, wrapped[i].shown);
+    capture_t captured;
+    capture_begin(&captured, wrapped[i].width);
+    print_wrapped(&captured.print, wrapped[i].column, wrapped[i].indent, wrapped[i].text);
+    capture_end(&captured, wrapped[i].shown);
   }
   assert_no_leaks();
 }
@@ -138,11 +138,11 @@ static const struct {
 
 Test(print, values) {
   for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
-    caught_t caught;
+    capture_t captured;
     yyjson_doc *doc = json(values[i].json);
-    catch_begin(&caught, 0);
-    print_value(&caught.print, yyjson_doc_get_root(doc));
-    catch_end(&caught, values[i].shown);
+    capture_begin(&captured, 0);
+    print_value(&captured.print, yyjson_doc_get_root(doc));
+    capture_end(&captured, values[i].shown);
     yyjson_doc_free(doc);
   }
   assert_no_leaks();
@@ -167,10 +167,10 @@ static const struct {
 Test(print, tables_fit_the_terminal) {
   yyjson_doc *doc = json(rows);
   for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
-    caught_t caught;
-    catch_begin(&caught, widths[i].width);
-    cr_expect(print_table(&caught.print, yyjson_doc_get_root(doc)));
-    catch_end(&caught, widths[i].shown);
+    capture_t captured;
+    capture_begin(&captured, widths[i].width);
+    cr_expect(print_table(&captured.print, yyjson_doc_get_root(doc)));
+    capture_end(&captured, widths[i].shown);
   }
   yyjson_doc_free(doc);
   assert_no_leaks();
@@ -192,10 +192,10 @@ Test(print, tables_spare_what_says_little) {
                                       "(not shown: trace_id; --json shows all)\n";
   yyjson_doc *doc = json(log_rows);
   for (size_t width = 0; width <= 40; width += 40) {
-    caught_t caught;
-    catch_begin(&caught, width);
-    cr_expect(print_table(&caught.print, yyjson_doc_get_root(doc)));
-    catch_end(&caught, width == 0 ? elsewhere : on_a_terminal);
+    capture_t captured;
+    capture_begin(&captured, width);
+    cr_expect(print_table(&captured.print, yyjson_doc_get_root(doc)));
+    capture_end(&captured, width == 0 ? elsewhere : on_a_terminal);
   }
   yyjson_doc_free(doc);
   assert_no_leaks();
@@ -213,12 +213,12 @@ Test(print, tables_have_a_widest) {
       yyjson_mut_obj_add(row, yyjson_mut_strcpy(doc, name), yyjson_mut_int(doc, i));
     }
     yyjson_doc *written = yyjson_mut_doc_imut_copy(doc, NULL);
-    caught_t caught;
-    catch_begin(&caught, 0);
-    cr_expect_eq(print_table(&caught.print, yyjson_doc_get_root(written)), count == 64);
-    fclose(caught.print.file);
-    cr_expect_eq(caught.len > 0, count == 64);
-    free(caught.text);
+    capture_t captured;
+    capture_begin(&captured, 0);
+    cr_expect_eq(print_table(&captured.print, yyjson_doc_get_root(written)), count == 64);
+    fclose(captured.print.file);
+    cr_expect_eq(captured.len > 0, count == 64);
+    free(captured.text);
     yyjson_doc_free(written);
     yyjson_mut_doc_free(doc);
   }
@@ -262,10 +262,10 @@ static const struct {
 Test(print, tools) {
   yyjson_doc *doc = json(tools);
   for (size_t i = 0; i < sizeof tool_widths / sizeof tool_widths[0]; i++) {
-    caught_t caught;
-    catch_begin(&caught, tool_widths[i].width);
-    print_tools(&caught.print, yyjson_doc_get_root(doc));
-    catch_end(&caught, tool_widths[i].shown);
+    capture_t captured;
+    capture_begin(&captured, tool_widths[i].width);
+    print_tools(&captured.print, yyjson_doc_get_root(doc));
+    capture_end(&captured, tool_widths[i].shown);
   }
   yyjson_doc_free(doc);
   assert_no_leaks();
@@ -273,11 +273,11 @@ Test(print, tools) {
 
 Test(print, colours) {
   yyjson_doc *doc = json("[{\"name\":\"echo\"}]");
-  caught_t caught;
-  catch_begin(&caught, 40);
-  caught.print.colour = true;
-  print_tools(&caught.print, yyjson_doc_get_root(doc));
-  catch_end(&caught, "\033[1mecho\033[0m\n");
+  capture_t captured;
+  capture_begin(&captured, 40);
+  captured.print.colour = true;
+  print_tools(&captured.print, yyjson_doc_get_root(doc));
+  capture_end(&captured, "\033[1mecho\033[0m\n");
   yyjson_doc_free(doc);
   assert_no_leaks();
 }

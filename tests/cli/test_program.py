@@ -14,7 +14,7 @@ import termios
 import time
 import unittest
 
-from peer import LEAVE, SILENCE, Answer, Peer, mcp, plain_http, silent, text_result
+from fake_server import DISCONNECT, NO_RESPONSE, Response, FakeServer, mcp, plain_http, silent, text_result
 from services import (
     INHERITED_ENV,
     PROGRAMS,
@@ -256,9 +256,9 @@ class Echo(Case):
 
     def test_ping_of_a_server_that_does_not_know_it(self):
         def unknown(_method, _params):
-            raise Answer(error={"code": -32601, "message": "no such method"})
+            raise Response(error={"code": -32601, "message": "no such method"})
 
-        with Peer(mcp(unknown)) as peer:
+        with FakeServer(mcp(unknown)) as peer:
             outcome = iccm("ping", peer.url, "--count", 2)
         self.assertEqual((outcome.code, outcome.err), (OK, ""), outcome)
         self.assertIn("ping 2: ", outcome.out)
@@ -268,16 +268,16 @@ class Echo(Case):
             return text_result({"done": True})
 
         for more in "", ',"id":null':
-            notices = '{"jsonrpc":"2.0","error":{"code":-32601,"message":"no such method"}%s}' % more
-            with self.subTest(more), Peer(mcp(nothing, notices=notices)) as peer:
+            notification_reply = '{"jsonrpc":"2.0","error":{"code":-32601,"message":"no such method"}%s}' % more
+            with self.subTest(more), FakeServer(mcp(nothing, notification_reply=notification_reply)) as peer:
                 outcome = iccm("call", peer.url, "x", "--json", "a=1")
             self.assertEqual((outcome.code, json.loads(outcome.out)), (OK, {"done": True}), outcome)
 
     def test_an_error_without_data(self):
         def failing(_method, _params):
-            raise Answer(error={"code": -32000, "message": "broken", "data": None})
+            raise Response(error={"code": -32000, "message": "broken", "data": None})
 
-        with Peer(mcp(failing)) as peer:
+        with FakeServer(mcp(failing)) as peer:
             outcome = iccm("call", peer.url, "x")
         self.assertIn("broken", outcome.err)
         self.assertNotIn("data", outcome.err)
@@ -423,7 +423,7 @@ class BadPeers(Case):
         self.expect(outcome, UNREACHABLE, "not connected within 500 ms", "firewall")
 
     def test_silent_before_the_upgrade(self):
-        with Peer(silent) as peer:
+        with FakeServer(silent) as peer:
             for url, words in (peer.url, ("did not answer the WebSocket upgrade", "does it still work")), (
                 peer.url.replace("ws:", "wss:"), ("did not answer the TLS handshake", "speak TLS"),
             ):
@@ -433,13 +433,13 @@ class BadPeers(Case):
                     self.assertNotIn("firewall", outcome.err)
 
     def test_silent_behind_the_upgrade(self):
-        with Peer(mcp(lambda *_: SILENCE, initialize=lambda *_: SILENCE)) as peer:
+        with FakeServer(mcp(lambda *_: NO_RESPONSE, initialize=lambda *_: NO_RESPONSE)) as peer:
             outcome = iccm_late("list", peer.url, told="did not answer initialize")
             self.expect(outcome, TIMEOUT, "not connected within", "did not answer initialize", "does it still work")
             self.assertNotIn("firewall", outcome.err)
 
     def test_silent_after_the_upgrade(self):
-        with Peer(mcp(lambda *_: SILENCE)) as peer:
+        with FakeServer(mcp(lambda *_: NO_RESPONSE)) as peer:
             for words in (("ping", peer.url), ("list", peer.url), ("call", peer.url, "x"), ("bench", peer.url, "x")):
                 self.expect(iccm_late(*words), TIMEOUT, "no answer within [1-9][0-9]*00 ms", "--timeout")
 
@@ -448,39 +448,39 @@ class BadPeers(Case):
 
         def answer(method, params):
             if "cursor" in params:
-                return SILENCE
+                return NO_RESPONSE
             time.sleep(0.002)  # so that there is less
             return {"tools": [], "nextCursor": "more"}
 
-        with Peer(mcp(answer)) as peer:
+        with FakeServer(mcp(answer)) as peer:
             outcome = growing_timeout(0.3, lambda seconds: iccm("list", peer.url, "--timeout", seconds), lambda outcome: "no answer" in outcome.err)
         self.expect(outcome, TIMEOUT, r"127\.0\.0\.1:\d+: no answer within [1-9]\d*00 ms")
 
     def test_refused(self):
         for status in (401, 403):
-            with Peer(plain_http(status)) as peer:
+            with FakeServer(plain_http(status)) as peer:
                 self.expect(iccm("ping", peer.url), REFUSED, str(status), "ICCM_AUTH_TOKEN", "ICCM_ALLOW_PUBLIC")
 
     def test_plain_http_server(self):
         for status in (200, 404, 503):
-            with Peer(plain_http(status)) as peer:
+            with FakeServer(plain_http(status)) as peer:
                 self.expect(iccm("ping", peer.url), PROTOCOL, str(status))
 
     def test_not_http_at_all(self):
-        with Peer(lambda link: link.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as peer:
+        with FakeServer(lambda conn: conn.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as peer:
             self.expect(iccm("ping", peer.url), PROTOCOL)
 
     def test_leaves_before_the_answer(self):
-        with Peer(mcp(lambda *_: LEAVE)) as peer:
+        with FakeServer(mcp(lambda *_: DISCONNECT)) as peer:
             self.expect(iccm("call", peer.url, "x"), PROTOCOL, "closed the connection", "may have been served")
 
     def test_answers_that_are_not_json_rpc(self):
         for text in ("not json", "[]", '{"jsonrpc":"2.0","id":1}'):
 
             def answer(*_, text=text):
-                raise Answer(text=text)
+                raise Response(text=text)
 
-            with Peer(mcp(answer)) as peer, self.subTest(text=text):
+            with FakeServer(mcp(answer)) as peer, self.subTest(text=text):
                 outcome = iccm_late("call", peer.url, "x")
                 self.assertIn(outcome.code, (PROTOCOL, TIMEOUT), outcome)
 
@@ -488,22 +488,22 @@ class BadPeers(Case):
         for code, exit_code in ((-32000, TOOL), (-32099, TOOL), (-32602, PROTOCOL), (-32603, PROTOCOL)):
 
             def answer(*_, code=code):
-                raise Answer(error={"code": code, "message": "no\033[2J such\nfile", "data": {"why": "gone"}})
+                raise Response(error={"code": code, "message": "no\033[2J such\nfile", "data": {"why": "gone"}})
 
-            with Peer(mcp(answer)) as peer, self.subTest(code=code):
+            with FakeServer(mcp(answer)) as peer, self.subTest(code=code):
                 outcome = iccm("call", peer.url, "x")
                 self.expect(outcome, exit_code, r"no\\u001b\[2J such\\nfile", r'data: {"why":"gone"}')
                 error = self.expect_json_error(iccm("call", "--json", peer.url, "x"), exit_code)
                 self.assertEqual((error["code"], error["data"]), (code, {"why": "gone"}))
 
     def test_result_that_is_an_error(self):
-        with Peer(mcp(lambda *_: text_result("disk full") | {"isError": True})) as peer:
+        with FakeServer(mcp(lambda *_: text_result("disk full") | {"isError": True})) as peer:
             self.expect(iccm("call", peer.url, "x"), TOOL, "disk full")
 
     def test_interrupt(self):
-        with Peer(silent) as peer:
+        with FakeServer(silent) as peer:
             process = start("ping", peer.url)
-            self.assertTrue(peer.seen.wait(WAIT_S))
+            self.assertTrue(peer.connected.wait(WAIT_S))
             process.send_signal(signal.SIGINT)
             self.assertEqual(process.communicate(timeout=WAIT_S), (b"", b""))
             self.assertEqual(process.returncode, INTERRUPTED)
@@ -513,7 +513,7 @@ class Answers(Case):
     """What is printed of answers that only a scripted peer gives."""
 
     def call(self, result, *words):
-        with Peer(mcp(lambda *_: result)) as peer:
+        with FakeServer(mcp(lambda *_: result)) as peer:
             outcome = iccm("call", peer.url, "x", *words)
         self.assertEqual((outcome.code, outcome.err), (OK, ""), outcome)
         return outcome.out
@@ -576,12 +576,12 @@ class Answers(Case):
             def answer(method, params, listed=listed, calls=calls):
                 if method == "tools/list":
                     if listed is None:
-                        raise Answer(error={"code": -32601, "message": "no"})
+                        raise Response(error={"code": -32601, "message": "no"})
                     return {"tools": [{"name": "y"}, {"name": "x", "inputSchema": listed}]}
                 calls.append(params)
                 return text_result("done")
 
-            with Peer(mcp(answer)) as peer, self.subTest(words=words, listed=listed):
+            with FakeServer(mcp(answer)) as peer, self.subTest(words=words, listed=listed):
                 outcome = iccm("call", peer.url, "x", *words)
                 self.assertEqual((outcome.code, outcome.out, len(calls)), (OK, "done\n", 1), outcome)
                 wanted = "".join(
@@ -607,26 +607,26 @@ class Answers(Case):
                 seen.append(params["arguments"])
                 return text_result("done")
 
-            with Peer(mcp(answer)) as peer, self.subTest(command=command, listed=listed):
+            with FakeServer(mcp(answer)) as peer, self.subTest(command=command, listed=listed):
                 outcome = iccm(command[0], peer.url, "x", *words, *command[1:])
                 self.assertEqual(outcome.code, OK, outcome)
                 self.assertEqual(seen[0], wanted)
 
     def test_a_list_that_does_not_come_holds_up_no_call(self):
-        with Peer(mcp(lambda method, _: SILENCE if method == "tools/list" else text_result(1))) as peer:
+        with FakeServer(mcp(lambda method, _: NO_RESPONSE if method == "tools/list" else text_result(1))) as peer:
             outcome = iccm("call", "--timeout", "2", peer.url, "x", "a=1")
         self.assertEqual((outcome.code, outcome.out, outcome.err), (OK, "1\n", ""), outcome)
 
     def test_a_list_that_is_none_holds_up_no_call(self):
         for listed in ({}, [], {"tools": {}}):
             # the peer does not answer a close: what was done before must not end the command
-            with Peer(mcp(lambda method, _, listed=listed: listed if method == "tools/list" else text_result(1))) as peer, self.subTest(listed=listed):
+            with FakeServer(mcp(lambda method, _, listed=listed: listed if method == "tools/list" else text_result(1))) as peer, self.subTest(listed=listed):
                 outcome = iccm("call", peer.url, "x", "a=1")
                 self.assertEqual((outcome.code, outcome.out), (OK, "1\n"), outcome)
 
     def test_trace(self):
         metas = []
-        with Peer(mcp(lambda _, params: metas.append(params.get("_meta")) or text_result(1))) as peer:
+        with FakeServer(mcp(lambda _, params: metas.append(params.get("_meta")) or text_result(1))) as peer:
             self.assertEqual(iccm("call", peer.url, "x").code, OK)
             given = iccm("call", "--trace", "mine", peer.url, "x")
             made = iccm("call", "--trace", "new", "--json", peer.url, "x")
@@ -645,7 +645,7 @@ class Answers(Case):
         ]
         asked = []
         lines = [r" 25 % a\tb\u001b[2J", " 50 %", "100 % " + 60 * "ä", "10", "10.5 half"]
-        with Peer(mcp(lambda _, params: asked.append("progressToken" in params.get("_meta", {})) or text_result(1), progress=reports)) as peer:
+        with FakeServer(mcp(lambda _, params: asked.append("progressToken" in params.get("_meta", {})) or text_result(1), progress=reports)) as peer:
             plain = iccm("call", peer.url, "x")
             piped = iccm("call", "--progress", peer.url, "x")
             code, shown = on_terminal(30, "call", "--progress", peer.url, "x", streams=("stdin", "stdout", "stderr"))
@@ -659,16 +659,16 @@ class Answers(Case):
 
     def test_progress_of_a_call_that_fails(self):
         def answer(_method, _params):
-            raise Answer(error={"code": -32000, "message": "broken"})
+            raise Response(error={"code": -32000, "message": "broken"})
 
-        with Peer(mcp(answer, progress=[{"progress": 1, "total": 2, "message": "working"}])) as peer:
+        with FakeServer(mcp(answer, progress=[{"progress": 1, "total": 2, "message": "working"}])) as peer:
             outcome = iccm("call", "--progress", peer.url, "x")
         self.assertEqual((outcome.code, outcome.out), (TOOL, ""))
         self.assertRegex(outcome.err, r"\A 50 % working\niccm: [^\n]*broken[^\n]*\n\Z")
 
     def test_table_is_cut_to_the_terminal(self):
         rows = [{"id": 1, "message": "x" * 100}]
-        with Peer(mcp(lambda *_: text_result(rows))) as peer:
+        with FakeServer(mcp(lambda *_: text_result(rows))) as peer:
             _, shown = on_terminal(30, "call", peer.url, "x")
         self.assertIn("x…\n", shown)
         lines = re.sub("\033\\[\\d*m", "", shown).splitlines()
@@ -681,16 +681,16 @@ class Answers(Case):
             result = {"tools": [{"name": f"tool{page}", "inputSchema": {"type": "object"}}]}
             return result | ({"nextCursor": str(page + 1)} if page < 2 else {})
 
-        with Peer(mcp(answer)) as peer:
+        with FakeServer(mcp(answer)) as peer:
             self.assertEqual(iccm("list", peer.url).out, "tool0\n\ntool1\n\ntool2\n")
 
     def test_list_that_never_ends(self):
-        with Peer(mcp(lambda *_: {"tools": [], "nextCursor": "again"})) as peer:
+        with FakeServer(mcp(lambda *_: {"tools": [], "nextCursor": "again"})) as peer:
             self.expect(iccm("list", peer.url), PROTOCOL, "does not end")
 
     def test_list_of_nothing(self):
         for result in ({}, {"tools": {}}, [], None):
-            with Peer(mcp(lambda *_, result=result: result)) as peer, self.subTest(result=result):
+            with FakeServer(mcp(lambda *_, result=result: result)) as peer, self.subTest(result=result):
                 self.expect(iccm("list", peer.url), PROTOCOL)
 
     def bench(self, special, *words):
@@ -705,12 +705,12 @@ class Answers(Case):
         def run(seconds):
             return iccm("bench", "--connections", 1, "--in-flight", 2, "--seconds", seconds, peer.url, "x", *words)
 
-        with Peer(mcp(answer)) as peer:
+        with FakeServer(mcp(answer)) as peer:
             return growing_timeout(1, run, lambda _: calls > 100)
 
     def test_bench_counts_errors_by_code(self):
         def fail():
-            raise Answer(error={"code": -32000, "message": "busy"})
+            raise Response(error={"code": -32000, "message": "busy"})
 
         outcome = self.bench(fail, "--json")
         figures = json.loads(outcome.out)
@@ -723,7 +723,7 @@ class Answers(Case):
         self.assertRegex(outcome.out, r"(?m)^  \d+ of code -32000: busy$")
 
     def test_bench_survives_a_server_that_leaves(self):
-        outcome = self.bench(lambda: LEAVE, "--json")
+        outcome = self.bench(lambda: DISCONNECT, "--json")
         figures = json.loads(outcome.out)
         self.assertIn(outcome.code, (PROTOCOL, UNREACHABLE))  # the connection was lost, or could not be had again
         self.assertGreater(figures["errors"], 0)

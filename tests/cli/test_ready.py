@@ -1,7 +1,7 @@
 """`iccm ready`: servers that have all they need, lack something, or are none of ours."""
 import json
 
-from peer import Peer, plain_http, silent
+from fake_server import FakeServer, plain_http, silent
 from services import PROGRAMS, ProgramGroup, SingleServer, System, free_port, main, run_program, wait_until
 from test_program import OK, PROTOCOL, TIMEOUT, TOOL, UNREACHABLE, USAGE, Case, iccm, iccm_late
 
@@ -36,11 +36,11 @@ class Ready(Case):
                 self.expect(iccm("ready", url), PROTOCOL, "certificate")
 
     def test_others(self):
-        with Peer(plain_http(404, "Not Found")) as peer:
+        with FakeServer(plain_http(404, "Not Found")) as peer:
             self.expect(iccm("ready", peer.url), PROTOCOL, "HTTP 404 to GET /readyz")
-        with Peer(silent) as peer:
+        with FakeServer(silent) as peer:
             self.expect(iccm_late("ready", peer.url), TIMEOUT)
-        with Peer(lambda link: link.sendall(b"HTTP/1.1 503 Full\r\n\r\n" + b"x" * 10000 + b"\n")) as peer:
+        with FakeServer(lambda conn: conn.sendall(b"HTTP/1.1 503 Full\r\n\r\n" + b"x" * 10000 + b"\n")) as peer:
             self.assertLess(len(iccm("ready", peer.url).err), 1000)
         self.expect(iccm("ready", f"ws://127.0.0.1:{free_port()}"), UNREACHABLE)
         self.expect(iccm("ready", "ftp://x"), USAGE)

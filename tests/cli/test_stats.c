@@ -37,12 +37,12 @@ Test(stats, document) {
       "\"refusals\":[{\"reason\":\"403\",\"count\":2}],"
       "\"metrics\":[{\"name\":\"sold_total\",\"labels\":{\"size\":\"a \\\"b\\\"\\\\\\\\n\"},\"value\":1.5},"
       "{\"name\":\"bare\",\"labels\":{},\"value\":1000}]}\n";
-  caught_t caught;
+  capture_t captured;
   yyjson_doc *stats = stats_read(text, sizeof text - 1);
   cr_assert_not_null(stats);
-  catch_begin(&caught, 0);
-  print_json(&caught.print, yyjson_doc_get_root(stats), false);
-  catch_end(&caught, expected);
+  capture_begin(&captured, 0);
+  print_json(&captured.print, yyjson_doc_get_root(stats), false);
+  capture_end(&captured, expected);
   yyjson_doc_free(stats);
   assert_no_leaks();
 }
@@ -60,12 +60,12 @@ Test(stats, tables) {
                                  "name        labels         value\n"
                                  "sold_total  size=a \"b\"\\\\n    1.5\n"
                                  "bare                        1000\n";
-  caught_t caught;
+  capture_t captured;
   setlocale(LC_CTYPE, "C.UTF-8");
   yyjson_doc *stats = stats_read(text, sizeof text - 1);
-  catch_begin(&caught, 80);
-  stats_print(&caught.print, yyjson_doc_get_root(stats));
-  catch_end(&caught, expected);
+  capture_begin(&captured, 80);
+  stats_print(&captured.print, yyjson_doc_get_root(stats));
+  capture_end(&captured, expected);
   yyjson_doc_free(stats);
   assert_no_leaks();
 }
@@ -81,24 +81,24 @@ Test(stats, points_in_time) {
                                  "never_timestamp_seconds         0\n"
                                  "odd_timestamp_seconds           1e30\n"
                                  "_timestamp_seconds              1\n";
-  caught_t caught;
+  capture_t captured;
   yyjson_doc *stats = stats_read(times, sizeof times - 1);
-  catch_begin(&caught, 80);
-  stats_print(&caught.print, yyjson_doc_get_root(stats));
-  catch_end(&caught, expected);
+  capture_begin(&captured, 80);
+  stats_print(&captured.print, yyjson_doc_get_root(stats));
+  capture_end(&captured, expected);
   yyjson_doc_free(stats);
   assert_no_leaks();
 }
 
 Test(stats, quantiles) {
-  series_t series = {.count = 4, .bucket_count = 3, .buckets = {{1, 0}, {2, 2}, {INFINITY, 4}}};
-  cr_expect_eq(series_quantile(&series, 0.25), 1.5);
-  cr_expect_eq(series_quantile(&series, 0.5), 2);
-  cr_expect_eq(series_quantile(&series, 0.99), 2); /* somewhere beyond the last bound */
+  prometheus_series_t series = {.count = 4, .bucket_count = 3, .buckets = {{1, 0}, {2, 2}, {INFINITY, 4}}};
+  cr_expect_eq(prometheus_quantile(&series, 0.25), 1.5);
+  cr_expect_eq(prometheus_quantile(&series, 0.5), 2);
+  cr_expect_eq(prometheus_quantile(&series, 0.99), 2); /* somewhere beyond the last bound */
   series.bucket_count = 0;
-  cr_expect(isnan(series_quantile(&series, 0.5)));
+  cr_expect(isnan(prometheus_quantile(&series, 0.5)));
   series.count = 0;
-  cr_expect(isnan(series_quantile(&series, 0.5)));
+  cr_expect(isnan(prometheus_quantile(&series, 0.5)));
 }
 
 Test(stats, what_is_no_such_text) {

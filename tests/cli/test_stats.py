@@ -2,17 +2,17 @@
 none of ours."""
 import json
 
-from peer import Peer, plain_http, silent
+from fake_server import FakeServer, plain_http, silent
 from services import PROGRAMS, ProgramGroup, SingleServer, free_port, main, run_program
 from test_program import OK, PROTOCOL, REFUSED, TIMEOUT, UNREACHABLE, USAGE, Case, iccm, iccm_late
 
 
 def answering(body, head="HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"):
-    def serve(link):
-        link.recv(65536)
-        link.sendall(head.encode() + body)
+    def serve(conn):
+        conn.recv(65536)
+        conn.sendall(head.encode() + body)
 
-    return Peer(serve)
+    return FakeServer(serve)
 
 
 class Real(Case):
@@ -69,7 +69,7 @@ class Real(Case):
 class Peers(Case):
     def test_those_that_are_none_of_ours(self):
         for peer, pattern in (
-            (Peer(plain_http(404, "Not Found")), "HTTP 404 to GET /metrics"),
+            (FakeServer(plain_http(404, "Not Found")), "HTTP 404 to GET /metrics"),
             (answering(b"<html>\n"), "not the text format"),
             (answering(b""), "not the text format"),
             (answering(b"a 1\n", head="HELO\r\n"), "no HTTP"),
@@ -83,7 +83,7 @@ class Peers(Case):
         self.expect(iccm("stats", f"ws://127.0.0.1:{free_port()}"), UNREACHABLE)
         self.expect(iccm("stats", "ws://no-such-host.invalid"), UNREACHABLE)
         self.expect(iccm("stats", "ftp://x"), USAGE)
-        with Peer(silent) as peer:
+        with FakeServer(silent) as peer:
             self.expect(iccm_late("stats", peer.url), TIMEOUT)
             self.expect(iccm_late("stats", peer.url.replace("ws:", "wss:")), TIMEOUT)
             self.expect_json_error(iccm_late("stats", "--json", peer.url), TIMEOUT)

@@ -83,13 +83,13 @@ static void make(trace_tree_t *tree, yyjson_doc *doc) {
 Test(trace, trees) {
   setlocale(LC_CTYPE, "C.UTF-8");
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    caught_t caught;
+    capture_t captured;
     trace_tree_t tree = {.nodes = NULL};
     yyjson_doc *doc = json(cases[i].rows);
     make(&tree, doc);
-    catch_begin(&caught, 0);
-    trace_print(&caught.print, &tree);
-    catch_end(&caught, cases[i].shown);
+    capture_begin(&captured, 0);
+    trace_print(&captured.print, &tree);
+    capture_end(&captured, cases[i].shown);
     trace_tree_deinit(&tree);
     yyjson_doc_free(doc);
   }
@@ -112,13 +112,13 @@ Test(trace, json) {
           "\"span_id\":\"2\",\"parent_span_id\":\"1\"") "},"
                                                         "{\"span_id\":null,\"depth\":0,\"start_ms\":0.001,"
                                                         "\"line\":" ROW("2", "q", "y", "") "}]}\n";
-  caught_t caught;
+  capture_t captured;
   trace_tree_t tree = {.nodes = NULL};
   yyjson_doc *doc = json(rows);
   make(&tree, doc);
-  catch_begin(&caught, 0);
-  trace_print_json(&caught.print, &tree, "t\033");
-  catch_end(&caught, expected);
+  capture_begin(&captured, 0);
+  trace_print_json(&captured.print, &tree, "t\033");
+  capture_end(&captured, expected);
   trace_tree_deinit(&tree);
   yyjson_doc_free(doc);
   assert_no_leaks();

@@ -2,7 +2,7 @@
 import json
 import uuid
 
-from peer import Peer, mcp, text_result
+from fake_server import FakeServer, mcp, text_result
 from services import BUILD, System, main, wait_until
 from test_program import OK, TOOL, UNREACHABLE, USAGE, Case, free_port, iccm
 
@@ -51,7 +51,7 @@ class Trace(Case):
             self.assertIn("there are no lines of trace nobody's", outcome.err)
 
     def test_failures(self):
-        with Peer(mcp(lambda _method, _params: text_result("away") | {"isError": True})) as peer:
+        with FakeServer(mcp(lambda _method, _params: text_result("away") | {"isError": True})) as peer:
             self.expect(iccm("trace", "t", peer.url), TOOL, "away")
         self.expect(iccm("trace", "t", f"ws://127.0.0.1:{free_port()}"), UNREACHABLE)
 

@@ -1,7 +1,7 @@
 /* Which result ends `iccm` with which exit code, and what is said about it. */
 #include "cli_test.h"
 #include "exit_codes.h"
-#include "report.h"
+#include "error_report.h"
 
 static const struct {
   int status;
@@ -52,11 +52,11 @@ Test(report, failure_is_one_line_and_one_json_value, .init = cr_redirect_stderr)
   mcp_result_t result = {
       .status = -32001, .value = yyjson_doc_get_root(data), .message = "no such file\nAND \033[31mMORE"};
   options_t options = {.json = true};
-  caught_t caught;
-  catch_begin(&caught, 0);
-  cr_expect_eq(report_failure(&options, &caught.print, "horace_get", &result, MCP_STAGE_OPEN), ICCM_TOOL);
-  catch_end(&caught, "{\"error\":{\"code\":-32001,\"message\":\"no such file\\nAND \\u001B[31mMORE\","
-                     "\"data\":{\"error_code\":\"FILE_NOT_FOUND\"},\"exit_code\":5}}\n");
+  capture_t captured;
+  capture_begin(&captured, 0);
+  cr_expect_eq(report_failure(&options, &captured.print, "horace_get", &result, MCP_STAGE_OPEN), ICCM_TOOL);
+  capture_end(&captured, "{\"error\":{\"code\":-32001,\"message\":\"no such file\\nAND \\u001B[31mMORE\","
+                         "\"data\":{\"error_code\":\"FILE_NOT_FOUND\"},\"exit_code\":5}}\n");
   fflush(stderr);
   cr_assert_stderr_eq_str("iccm: horace_get: no such file\\nAND \\u001b[31mMORE (code -32001); "
                           "data: {\"error_code\":\"FILE_NOT_FOUND\"}\n");
@@ -66,10 +66,10 @@ Test(report, failure_is_one_line_and_one_json_value, .init = cr_redirect_stderr)
 
 Test(report, usage_names_what_is_wrong, .init = cr_redirect_stderr) {
   options_t options = {.json = false};
-  caught_t caught;
-  catch_begin(&caught, 0);
-  cr_expect_eq(report_usage(&options, &caught.print, "%s is not a command", "fly"), ICCM_USAGE);
-  catch_end(&caught, "");
+  capture_t captured;
+  capture_begin(&captured, 0);
+  cr_expect_eq(report_usage_error(&options, &captured.print, "%s is not a command", "fly"), ICCM_USAGE);
+  capture_end(&captured, "");
   fflush(stderr);
   cr_assert_stderr_eq_str("iccm: fly is not a command\n");
   assert_no_leaks();

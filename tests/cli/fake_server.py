@@ -1,11 +1,11 @@
 """Peers of `iccm` that answer what a test tells them to, down to the bytes.
 
-`with Peer(serve) as peer:` listens on a free port of 127.0.0.1 or host, peer.port, and calls serve(link) for each connection
+`with FakeServer(serve) as peer:` listens on a free port of 127.0.0.1 or host, peer.port, and calls serve(conn) for each connection
 in a thread of its own; the connection is closed when serve returns. Leaving stops listening and closes what is open.
 
-`mcp(answer)` makes a serve that speaks MCP on WebSocket: answer(method, params) gives the result, an exception Answer
-with an error or with raw text, SILENCE, or LEAVE. So does initialize, which answers as it should unless told otherwise;
-pings and bad JSON are answered unless pongs or parse_errors is false, notifications only where notices has a text to send. A request that
+`mcp(answer)` makes a serve that speaks MCP on WebSocket: answer(method, params) gives the result, an exception Response
+with an error or with raw text, NO_RESPONSE, or DISCONNECT. So does initialize, which answers as it should unless told otherwise;
+pings and bad JSON are answered unless pongs or parse_errors is false, notifications only where notification_reply has a text to send. A request that
 asks for progress gets a notification for each of progress, its params without the token.
 """
 import base64
@@ -17,10 +17,10 @@ import struct
 import threading
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
-SILENCE, LEAVE = object(), object()
+NO_RESPONSE, DISCONNECT = object(), object()
 
 
-class Answer(Exception):
+class Response(Exception):
     """Instead of a result: an error's members, or text to send as it stands."""
 
     def __init__(self, error=None, text=None):
@@ -28,10 +28,10 @@ class Answer(Exception):
         self.error, self.text = error, text
 
 
-class Peer:
+class FakeServer:
     def __init__(self, serve, host="127.0.0.1"):
-        self.serve, self.links = serve, []
-        self.seen = threading.Event()  # set when the first connection came
+        self.serve, self.conns = serve, []
+        self.connected = threading.Event()  # set when the first connection came
         self.listener = socket.create_server((host, 0))
         self.port = self.listener.getsockname()[1]
         self.url = f"ws://{host}:{self.port}"
@@ -43,53 +43,53 @@ class Peer:
     def __exit__(self, *_):
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        for link in self.links:
-            link.close()
+        for conn in self.conns:
+            conn.close()
 
     def accept(self):
         while True:
             try:
-                link = self.listener.accept()[0]
+                conn = self.listener.accept()[0]
             except OSError:
                 return
-            self.links.append(link)
-            self.seen.set()
-            threading.Thread(target=self.run, args=(link,), daemon=True).start()
+            self.conns.append(conn)
+            self.connected.set()
+            threading.Thread(target=self.run, args=(conn,), daemon=True).start()
 
-    def run(self, link):
+    def run(self, conn):
         try:
-            self.serve(link)
-            link.shutdown(socket.SHUT_RDWR)
+            self.serve(conn)
+            conn.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        link.close()
+        conn.close()
 
 
-def silent(link):
+def silent(conn):
     """Reads and never says a word."""
-    while link.recv(65536):
+    while conn.recv(65536):
         pass
 
 
 def plain_http(status, reason="", headers=""):
-    def serve(link):
-        link.recv(65536)
-        link.sendall(f"HTTP/1.1 {status} {reason}\r\nContent-Length: 3\r\n{headers}\r\nno\n".encode())
+    def serve(conn):
+        conn.recv(65536)
+        conn.sendall(f"HTTP/1.1 {status} {reason}\r\nContent-Length: 3\r\n{headers}\r\nno\n".encode())
 
     return serve
 
 
-def upgrade(link, guid=GUID, before=b"", more=b""):
+def upgrade(conn, guid=GUID, before=b"", more=b""):
     """The handshake; with another guid a wrong one. before: bytes in front of the answer; more: further headers."""
     head = b""
     while b"\r\n\r\n" not in head:
-        piece = link.recv(65536)
+        piece = conn.recv(65536)
         if not piece:
             raise ConnectionError
         head += piece
     key = re.search(rb"(?i)sec-websocket-key: *(\S+)", head)[1]
     accept = base64.b64encode(hashlib.sha1(key + guid).digest())
-    link.sendall(
+    conn.sendall(
         before + b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept + b"\r\n" + more + b"\r\n"
     )
@@ -114,13 +114,13 @@ def read_frame(stream):
     return first & 0x0F, bytes(byte ^ mask[i % 4] for i, byte in enumerate(read_exactly(stream, length)))
 
 
-def send_text(link, text):
+def send_text(conn, text):
     data = text.encode()
     size = bytes([len(data)]) if len(data) < 126 else b"\x7e" + struct.pack("!H", len(data))
-    link.sendall(b"\x81" + size + data)
+    conn.sendall(b"\x81" + size + data)
 
 
-def initialized(_method, params):
+def initialize_result(_method, params):
     return {
         "protocolVersion": params["protocolVersion"],
         "capabilities": {"tools": {}},
@@ -128,17 +128,17 @@ def initialized(_method, params):
     }
 
 
-def mcp(answer, initialize=initialized, pongs=True, parse_errors=True, notices=None, progress=(), **handshake):
-    def serve(link):
-        upgrade(link, **handshake)
-        stream = link.makefile("rb")
+def mcp(answer, initialize=initialize_result, pongs=True, parse_errors=True, notification_reply=None, progress=(), **handshake):
+    def serve(conn):
+        upgrade(conn, **handshake)
+        stream = conn.makefile("rb")
         while True:
             opcode, payload = read_frame(stream)
             if opcode == 8:
-                link.sendall(b"\x88" + bytes([len(payload)]) + payload)
+                conn.sendall(b"\x88" + bytes([len(payload)]) + payload)
                 return
             if opcode == 9 and pongs:
-                link.sendall(b"\x8a" + bytes([len(payload)]) + payload)
+                conn.sendall(b"\x8a" + bytes([len(payload)]) + payload)
             if opcode != 1:
                 continue
             try:
@@ -146,26 +146,26 @@ def mcp(answer, initialize=initialized, pongs=True, parse_errors=True, notices=N
             except ValueError:
                 if parse_errors:
                     error = {"code": -32700, "message": "not JSON"}
-                    send_text(link, json.dumps({"jsonrpc": "2.0", "id": None, "error": error}))
+                    send_text(conn, json.dumps({"jsonrpc": "2.0", "id": None, "error": error}))
                 continue
             if "id" not in request:
-                if notices is not None:
-                    send_text(link, notices)
+                if notification_reply is not None:
+                    send_text(conn, notification_reply)
                 continue
             reply = {"jsonrpc": "2.0", "id": request["id"]}
             token = ((request.get("params") or {}).get("_meta") or {}).get("progressToken")
             for report in progress if token is not None else ():
                 params = {"progressToken": token} | report
-                send_text(link, json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}))
+                send_text(conn, json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}))
             try:
                 result = initialize if request["method"] == "initialize" else answer
                 result = result(request["method"], request.get("params"))
-                if result is LEAVE:
+                if result is DISCONNECT:
                     return
-                if result is not SILENCE:
-                    send_text(link, json.dumps(reply | {"result": result}))
-            except Answer as other:
-                send_text(link, other.text or json.dumps(reply | {"error": other.error}))
+                if result is not NO_RESPONSE:
+                    send_text(conn, json.dumps(reply | {"result": result}))
+            except Response as response:
+                send_text(conn, response.text or json.dumps(reply | {"error": response.error}))
 
     return serve
 

@@ -1,4 +1,4 @@
-/* doctor_reach.c: from the name to connections: every address the name stands for is tried, all at once.
+/* doctor_connect.c: from the name to connections: every address the name stands for is tried, all at once.
  *
  * Happy path: the name has addresses, each accepts. Failure: what an address does not accept is judged by
  * what the others did; a server that is bound to 127.0.0.1 alone is found, where this is its machine, by
@@ -6,7 +6,7 @@
  */
 #include <arpa/inet.h>
 #include <string.h>
-#include "doctor_reach.h"
+#include "doctor_connect.h"
 #include "doctor_stage.h"
 #include "raw_conn.h"
 
@@ -21,31 +21,32 @@ static void describe_addresses(const doctor_t *doctor, char *text, size_t size) 
   }
 }
 
-static bool is_literal(doctor_t *doctor) {
+static bool parse_address_literal(doctor_t *doctor) {
   void *first = &doctor->addresses[0];
   return uv_ip4_addr(doctor->url.address, doctor->url.port, first) == 0 ||
          uv_ip6_addr(doctor->url.address, doctor->url.port, first) == 0;
 }
 
-bool doctor_find_addresses(doctor_t *doctor) {
+bool doctor_resolve(doctor_t *doctor) {
   const char *host = doctor->url.host;
   int status = 0;
-  if (is_literal(doctor)) {
+  if (parse_address_literal(doctor)) {
     doctor->address_count = 1;
-    doctor_add(doctor, DIAGNOSIS_NONE, NULL, doctor_ms(doctor), "%s is an address, no name to look up", host);
+    doctor_add(doctor, DIAGNOSIS_NONE, NULL, doctor_elapsed_ms(doctor),
+               "%s is an address, no name to look up", host);
     return true;
   }
-  doctor->address_count = net_look_up(&doctor->net, host, doctor->url.port, doctor->addresses,
+  doctor->address_count = net_resolve(&doctor->net, host, doctor->url.port, doctor->addresses,
                                       DOCTOR_MAX_ADDRESSES, NAME_MS, &status);
   if (doctor->address_count > 0) {
     char text[FINDING_WHAT_SIZE / 2];
     describe_addresses(doctor, text, sizeof text);
-    doctor_add(doctor, DIAGNOSIS_NONE, NULL, doctor_ms(doctor), "%s is %s", host, text);
+    doctor_add(doctor, DIAGNOSIS_NONE, NULL, doctor_elapsed_ms(doctor), "%s is %s", host, text);
     return true;
   }
   bool late = status == UV_ETIMEDOUT || status == UV_EAI_AGAIN;
-  doctor_add(doctor, late ? doctor_late(doctor, DIAGNOSIS_NAME_LATE) : DIAGNOSIS_NAME_UNKNOWN, NULL,
-             doctor_ms(doctor), "the name %s has no address: %s", host,
+  doctor_add(doctor, late ? doctor_timeout_cause(doctor, DIAGNOSIS_NAME_LATE) : DIAGNOSIS_NAME_UNKNOWN, NULL,
+             doctor_elapsed_ms(doctor), "the name %s has no address: %s", host,
              status != 0 ? uv_strerror(status) : "none is known");
   return false;
 }
@@ -67,7 +68,7 @@ static bool same_host(const struct sockaddr_storage *a, const uv_interface_addre
                 sizeof(struct in6_addr)) == 0;
 }
 
-static bool is_own(const struct sockaddr_storage *address) {
+static bool is_local_address(const struct sockaddr_storage *address) {
   uv_interface_address_t *list;
   int count;
   bool own = false;
@@ -80,7 +81,7 @@ static bool is_own(const struct sockaddr_storage *address) {
 }
 
 /* This machine's first IPv4 address that others can see, with the port. */
-static bool find_outside(int port, struct sockaddr_storage *address) {
+static bool find_external_address(int port, struct sockaddr_storage *address) {
   uv_interface_address_t *list;
   int count;
   bool found = false;
@@ -118,26 +119,28 @@ static bool loopback_accepts(doctor_t *doctor) {
 
 /* ---- connecting ------------------------------------------------------------------------------------ */
 
-static bool all_tried(void *arg) {
+static bool all_connects_done(void *arg) {
   const doctor_t *doctor = arg;
   for (size_t i = 0; i < doctor->address_count; i++)
-    if (!raw_conn_is_connected(doctor->conns[i]))
+    if (!raw_conn_connect_done(doctor->conns[i]))
       return false;
   return true;
 }
 
-static diagnosis_id_t why_refused(doctor_t *doctor, const raw_conn_t *conn) {
+static diagnosis_id_t diagnose_refused(doctor_t *doctor, const raw_conn_t *conn) {
   if (is_loopback(&conn->address))
     return DIAGNOSIS_REFUSED_LOOPBACK;
-  return is_own(&conn->address) && loopback_accepts(doctor) ? DIAGNOSIS_LOOPBACK_ONLY : DIAGNOSIS_REFUSED;
+  return is_local_address(&conn->address) && loopback_accepts(doctor) ? DIAGNOSIS_LOOPBACK_ONLY
+                                                                      : DIAGNOSIS_REFUSED;
 }
 
-static diagnosis_id_t why_not(doctor_t *doctor, const raw_conn_t *conn, bool others_accept) {
+static diagnosis_id_t diagnose_connect(doctor_t *doctor, const raw_conn_t *conn, bool others_accept) {
   switch (conn->status) {
   case UV_ECONNREFUSED:
-    return others_accept ? DIAGNOSIS_REFUSED_OTHER_ACCEPTS : why_refused(doctor, conn);
+    return others_accept ? DIAGNOSIS_REFUSED_OTHER_ACCEPTS : diagnose_refused(doctor, conn);
   case UV_ETIMEDOUT:
-    return others_accept ? DIAGNOSIS_DEAD_OTHER_ACCEPTS : doctor_late(doctor, DIAGNOSIS_DEAD_ADDRESS);
+    return others_accept ? DIAGNOSIS_DEAD_OTHER_ACCEPTS
+                         : doctor_timeout_cause(doctor, DIAGNOSIS_DEAD_ADDRESS);
   case UV_EHOSTUNREACH:
     return others_accept ? DIAGNOSIS_DEAD_OTHER_ACCEPTS : DIAGNOSIS_NO_MACHINE;
   case UV_ENETUNREACH:
@@ -148,29 +151,29 @@ static diagnosis_id_t why_not(doctor_t *doctor, const raw_conn_t *conn, bool oth
   }
 }
 
-static void add_refusal(doctor_t *doctor, const raw_conn_t *conn, bool others_accept) {
-  diagnosis_id_t diagnosis = why_not(doctor, conn, others_accept);
+static void add_failure(doctor_t *doctor, const raw_conn_t *conn, bool others_accept) {
+  diagnosis_id_t diagnosis = diagnose_connect(doctor, conn, others_accept);
   if (conn->status == UV_ECONNREFUSED)
-    doctor_add(doctor, diagnosis, conn->name, raw_conn_ms(conn), "%s refused the connection%s", conn->name,
-               diagnosis == DIAGNOSIS_LOOPBACK_ONLY ? ", 127.0.0.1 accepts it" : "");
+    doctor_add(doctor, diagnosis, conn->name, raw_conn_step_ms(conn), "%s refused the connection%s",
+               conn->name, diagnosis == DIAGNOSIS_LOOPBACK_ONLY ? ", 127.0.0.1 accepts it" : "");
   else if (conn->status == UV_ETIMEDOUT)
-    doctor_add(doctor, diagnosis, conn->name, raw_conn_ms(conn), "%s did not answer", conn->name);
+    doctor_add(doctor, diagnosis, conn->name, raw_conn_step_ms(conn), "%s did not answer", conn->name);
   else
-    doctor_add(doctor, diagnosis, conn->name, raw_conn_ms(conn), "%s: %s", conn->name,
+    doctor_add(doctor, diagnosis, conn->name, raw_conn_step_ms(conn), "%s: %s", conn->name,
                uv_strerror(conn->status));
 }
 
 /* A server that was reached by loopback alone: is it there for others, too? */
-static void look_from_outside(doctor_t *doctor) {
-  struct sockaddr_storage outside = {0};
+static void check_external_address(doctor_t *doctor) {
+  struct sockaddr_storage external = {0};
   for (size_t i = 0; i < doctor->address_count; i++)
     if (doctor->conns[i]->state == RAW_CONN_OPEN && !is_loopback(&doctor->addresses[i]))
       return;
-  if (!find_outside(doctor->url.port, &outside))
+  if (!find_external_address(doctor->url.port, &external))
     return;
-  const raw_conn_t *conn = probe(doctor, &outside);
+  const raw_conn_t *conn = probe(doctor, &external);
   if (conn->status == UV_ECONNREFUSED)
-    doctor_add(doctor, DIAGNOSIS_LOOPBACK_ONLY_SEEN_INSIDE, conn->name, raw_conn_ms(conn),
+    doctor_add(doctor, DIAGNOSIS_LOOPBACK_ONLY_SEEN_INSIDE, conn->name, raw_conn_step_ms(conn),
                "%s, this machine for others, refuses", conn->name);
 }
 
@@ -178,20 +181,20 @@ bool doctor_connect(doctor_t *doctor) {
   size_t accepted = 0;
   for (size_t i = 0; i < doctor->address_count; i++)
     doctor->conns[i] = raw_conn_connect(&doctor->net, (const struct sockaddr *)&doctor->addresses[i], NULL);
-  net_wait(&doctor->net, all_tried, doctor, CONNECT_MS);
+  net_wait(&doctor->net, all_connects_done, doctor, CONNECT_MS);
   for (size_t i = 0; i < doctor->address_count; i++) {
-    if (!raw_conn_is_connected(doctor->conns[i]))
+    if (!raw_conn_connect_done(doctor->conns[i]))
       raw_conn_end(doctor->conns[i], UV_ETIMEDOUT);
     accepted += doctor->conns[i]->state == RAW_CONN_OPEN;
   }
   for (size_t i = 0; i < doctor->address_count; i++) {
     const raw_conn_t *conn = doctor->conns[i];
     if (conn->state == RAW_CONN_OPEN)
-      doctor_add(doctor, DIAGNOSIS_NONE, conn->name, raw_conn_ms(conn), "%s accepts", conn->name);
+      doctor_add(doctor, DIAGNOSIS_NONE, conn->name, raw_conn_step_ms(conn), "%s accepts", conn->name);
     else
-      add_refusal(doctor, conn, accepted > 0);
+      add_failure(doctor, conn, accepted > 0);
   }
   if (accepted > 0)
-    look_from_outside(doctor);
+    check_external_address(doctor);
   return accepted > 0;
 }

@@ -1,9 +1,9 @@
-/* checked.c: see checked.h. */
-#include "checked.h"
+/* check_alloc.c: see check_alloc.h. */
+#include "check_alloc.h"
 
 #include <unistd.h>
 
-void *checked(void *memory) {
+void *check_alloc(void *memory) {
   static const char message[] = "iccm: out of memory\n";
   if (memory == NULL) { /* UNTESTED: needs memory to run out */
     (void)!write(STDERR_FILENO, message, sizeof message - 1);

@@ -1,4 +1,5 @@
-/* report.c: one table says what each code means to the caller of `iccm`; everything else here is wording.
+/* error_report.c: one table says what each code means to the caller of `iccm`; everything else here is
+ * wording.
  *
  * A deadline that ends before an address has accepted the connection counts as unreachable, as the library's
  * own limit for connecting does; one that ends later is a timeout.
@@ -7,20 +8,20 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include "checked.h"
+#include "check_alloc.h"
 #include "exit_codes.h"
 #include "print.h"
-#include "report.h"
+#include "error_report.h"
 
 enum { USAGE_SIZE = 512 };
 
-typedef struct meaning {
+typedef struct status_info {
   int status;
   int exit_code;
   const char *hint;
-} meaning_t;
+} status_info_t;
 
-static const meaning_t meanings[] = {
+static const status_info_t status_infos[] = {
     {MCP_EURL, ICCM_USAGE, "an address looks like ws://host:port"},
     {MCP_EENCODE, ICCM_USAGE, ""},
     {MCP_EENV, ICCM_USAGE, ""},
@@ -41,40 +42,40 @@ static const meaning_t meanings[] = {
     {MCP_INVALID_PARAMS, ICCM_PROTOCOL, "`iccm list` shows what the tool takes"},
 };
 
-static const meaning_t tool_failure = {MCP_TOOL_ERROR, ICCM_TOOL, ""};
-#define NO_HANDSHAKE "is this the port of an MCP server on WebSocket, and does it still work?"
-static const meaning_t late[] = {
+static const status_info_t tool_error_info = {MCP_TOOL_ERROR, ICCM_TOOL, ""};
+#define NO_HANDSHAKE_HINT "is this the port of an MCP server on WebSocket, and does it still work?"
+static const status_info_t timeouts[] = {
     [MCP_STAGE_NONE] = {MCP_ETIMEOUT, ICCM_UNREACHABLE, ""},
     [MCP_STAGE_RESOLVING] = {MCP_ETIMEOUT, ICCM_UNREACHABLE,
                              "name servers do not answer; give the host's address"},
     [MCP_STAGE_CONNECTING] = {MCP_ETIMEOUT, ICCM_UNREACHABLE,
                               "is the address right, or does a firewall drop the packets?"},
     [MCP_STAGE_TLS] = {MCP_ETIMEOUT, ICCM_TIMEOUT, "does the server speak TLS at this port?"},
-    [MCP_STAGE_UPGRADE] = {MCP_ETIMEOUT, ICCM_TIMEOUT, NO_HANDSHAKE},
-    [MCP_STAGE_INITIALIZE] = {MCP_ETIMEOUT, ICCM_TIMEOUT, NO_HANDSHAKE},
+    [MCP_STAGE_UPGRADE] = {MCP_ETIMEOUT, ICCM_TIMEOUT, NO_HANDSHAKE_HINT},
+    [MCP_STAGE_INITIALIZE] = {MCP_ETIMEOUT, ICCM_TIMEOUT, NO_HANDSHAKE_HINT},
     [MCP_STAGE_OPEN] = {MCP_ETIMEOUT, ICCM_TIMEOUT, "--timeout SECONDS allows more"},
 };
-static const meaning_t other = {0, ICCM_PROTOCOL, ""};
+static const status_info_t other_info = {0, ICCM_PROTOCOL, ""};
 
-static const meaning_t *meaning_of(const mcp_result_t *result, mcp_stage_t reached) {
+static const status_info_t *info_of(const mcp_result_t *result, mcp_stage_t stage) {
   if (result->is_error || (result->status <= -32000 && result->status >= -32099))
-    return &tool_failure;
+    return &tool_error_info;
   if (result->status == MCP_ETIMEOUT)
-    return &late[reached];
-  for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
-    if (meanings[i].status == result->status)
-      return &meanings[i];
+    return &timeouts[stage];
+  for (size_t i = 0; i < sizeof status_infos / sizeof status_infos[0]; i++) {
+    if (status_infos[i].status == result->status)
+      return &status_infos[i];
   }
-  return &other;
+  return &other_info;
 }
 
-int report_exit_code(const mcp_result_t *result, mcp_stage_t reached) {
-  return meaning_of(result, reached)->exit_code;
+int report_exit_code(const mcp_result_t *result, mcp_stage_t stage) {
+  return info_of(result, stage)->exit_code;
 }
 
 static void print_error(const print_t *out, int code, const char *message, const char *hint, yyjson_val *data,
                         int exit_code) {
-  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
+  yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
   yyjson_mut_val *root = yyjson_mut_obj(doc), *error = yyjson_mut_obj(doc);
   yyjson_mut_doc_set_root(doc, root);
   yyjson_mut_obj_add_val(doc, root, "error", error);
@@ -85,15 +86,15 @@ static void print_error(const print_t *out, int code, const char *message, const
   if (data != NULL)
     yyjson_mut_obj_add_val(doc, error, "data", yyjson_val_mut_copy(doc, data));
   yyjson_mut_obj_add_int(doc, error, "exit_code", exit_code);
-  yyjson_doc *written = checked(yyjson_mut_doc_imut_copy(doc, NULL));
+  yyjson_doc *written = check_alloc(yyjson_mut_doc_imut_copy(doc, NULL));
   print_json(out, yyjson_doc_get_root(written), false);
   yyjson_doc_free(written);
   yyjson_mut_doc_free(doc);
 }
 
 int report_failure(const options_t *options, const print_t *out, const char *what, const mcp_result_t *result,
-                   mcp_stage_t reached) {
-  const meaning_t *meaning = meaning_of(result, reached);
+                   mcp_stage_t stage) {
+  const status_info_t *info = info_of(result, stage);
   const print_t err = {stderr, 0, false};
   int code = result->status != 0 ? result->status : MCP_TOOL_ERROR;
   yyjson_val *data = result->status != 0 ? result->value : NULL;
@@ -103,21 +104,21 @@ int report_failure(const options_t *options, const print_t *out, const char *wha
   print_line(&err, result->message, strlen(result->message), 0);
   if (code <= -32000)
     fprintf(stderr, " (code %d)", code);
-  if (meaning->hint[0] != '\0')
-    fprintf(stderr, "; %s", meaning->hint);
+  if (info->hint[0] != '\0')
+    fprintf(stderr, "; %s", info->hint);
   if (data != NULL) {
-    char *text = checked(yyjson_val_write(data, 0, NULL));
+    char *text = check_alloc(yyjson_val_write(data, 0, NULL));
     fputs("; data: ", stderr);
     print_line(&err, text, strlen(text), 0);
     free(text);
   }
   fputc('\n', stderr);
   if (options->json)
-    print_error(out, code, result->message, meaning->hint, data, meaning->exit_code);
-  return meaning->exit_code;
+    print_error(out, code, result->message, info->hint, data, info->exit_code);
+  return info->exit_code;
 }
 
-int report_usage(const options_t *options, const print_t *out, const char *format, ...) {
+int report_usage_error(const options_t *options, const print_t *out, const char *format, ...) {
   char text[USAGE_SIZE];
   const print_t err = {stderr, 0, false};
   va_list args;
@@ -132,7 +133,7 @@ int report_usage(const options_t *options, const print_t *out, const char *forma
   return ICCM_USAGE;
 }
 
-int report_output(int code) {
+int report_output_error(int code) {
   if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE)
     return code;
   fprintf(stderr, "iccm: the output cannot be written: %s\n", strerror(errno));
