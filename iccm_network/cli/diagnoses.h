@@ -1,11 +1,11 @@
-/* diagnoses.h: what can be wrong with a connection: how bad it is, why it is so, and what to do. */
+/* diagnoses.h: the possible faults of a connection, with severity, cause and remedy. */
 #ifndef ICCM_CLI_DIAGNOSES_H
 #define ICCM_CLI_DIAGNOSES_H
 
 typedef enum verdict { VERDICT_OK, VERDICT_WARNING, VERDICT_FAILED } verdict_t;
 
 typedef enum diagnosis_id {
-  DIAGNOSIS_NONE, /* all is well */
+  DIAGNOSIS_NONE, /* no fault */
   DIAGNOSIS_NO_TIME_TO_CONNECT,
   DIAGNOSIS_NO_TIME,
   /* the name */
@@ -54,7 +54,7 @@ typedef enum diagnosis_id {
   DIAGNOSIS_OTHER_STATUS,
   DIAGNOSIS_WRONG_ACCEPT,
   DIAGNOSIS_WRONG_SWITCH,
-  /* the talk */
+  /* MCP */
   DIAGNOSIS_INITIALIZE_CLOSED,
   DIAGNOSIS_INITIALIZE_SILENT,
   DIAGNOSIS_INITIALIZE_ERROR,
@@ -76,9 +76,9 @@ typedef enum diagnosis_id {
 
 typedef struct diagnosis {
   verdict_t verdict;
-  int exit_code;     /* of exit_codes.h; counts where the verdict is VERDICT_FAILED */
-  const char *name;  /* for programs: stays the same when the words get better */
-  const char *cause; /* "": nothing to say */
+  int exit_code;     /* of exit_codes.h; used if the verdict is VERDICT_FAILED */
+  const char *name;  /* for programs: does not change when the texts do */
+  const char *cause; /* "": none */
   const char *to_do;
 } diagnosis_t;
 

@@ -1,8 +1,9 @@
-/* doctor.c: `iccm doctor URL`. Goes to a server step by step and says at which it fails, why, and what to do.
+/* doctor.c: `iccm doctor URL`. Connects to a server step by step; reports the step that fails, the likely
+ * cause and the remedy.
  *
- * Each stage is a function that adds findings; they are shown as they come, or with --json all at the end. A
- * stage behind which nothing makes sense ends the run. Every stage has a limit of its own, all of them
- * together --timeout.
+ * Each stage is a function that adds findings. They are printed at once, or with --json all at the end. A
+ * stage that makes the later ones pointless ends the run. Each stage has its own time limit; --timeout limits
+ * the whole run.
  */
 #include <iccm_service.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static void run_stages(doctor_t *doctor) {
     diagnosis_id_t late = doctor_timeout_cause(doctor, DIAGNOSIS_NONE);
     go_on = late == DIAGNOSIS_NONE && stages[i].run(doctor);
     if (late != DIAGNOSIS_NONE && findings_exit_code(&doctor->findings) == ICCM_OK)
-      doctor_add(doctor, late, NULL, 0, "not tried");
+      doctor_add(doctor, late, NULL, 0, "not run");
   }
 }
 
@@ -72,10 +73,10 @@ int doctor_run(const options_t *options, const print_t *out) {
   int code, status;
   if (mcp__url_parse(options->url, &doctor->url, problem, sizeof problem) != 0)
     code = report_usage_error(options, out, "%s", problem);
-  else if (mcp__token_from_environment(&token) != 0) /* clients would not set out with it */
+  else if (mcp__token_from_environment(&token) != 0) /* clients refuse to start with it */
     code = report_usage_error(options, out, "%s", mcp_last_error());
   else if ((status = net_init(&doctor->net, options->timeout_ms)) != 0) /* UNTESTED: as above */
-    code = report_usage_error(options, out, "no event loop: %s", uv_strerror(status));
+    code = report_usage_error(options, out, "cannot create an event loop: %s", uv_strerror(status));
   else {
     code = examine(doctor);
     net_deinit(&doctor->net, code);

@@ -1,8 +1,8 @@
-/* doctor_connect.c: from the name to connections: every address the name stands for is tried, all at once.
+/* doctor_connect.c: resolves the name and connects to all its addresses at once.
  *
- * Happy path: the name has addresses, each accepts. Failure: what an address does not accept is judged by
- * what the others did; a server that is bound to 127.0.0.1 alone is found, where this is its machine, by
- * trying the address on the other side of that wall.
+ * Happy path: the name has addresses, and each accepts the connection. Failure: the diagnosis for an address
+ * depends on whether others accept. A server on this machine that is bound to 127.0.0.1 only is recognised by
+ * a second connection: to 127.0.0.1 if an external address refuses, and the other way round.
  */
 #include <arpa/inet.h>
 #include <string.h>
@@ -33,7 +33,7 @@ bool doctor_resolve(doctor_t *doctor) {
   if (parse_address_literal(doctor)) {
     doctor->address_count = 1;
     doctor_add(doctor, DIAGNOSIS_NONE, NULL, doctor_elapsed_ms(doctor),
-               "%s is an address, no name to look up", host);
+               "%s is an address; no name to resolve", host);
     return true;
   }
   doctor->address_count = net_resolve(&doctor->net, host, doctor->url.port, doctor->addresses,
@@ -46,8 +46,8 @@ bool doctor_resolve(doctor_t *doctor) {
   }
   bool late = status == UV_ETIMEDOUT || status == UV_EAI_AGAIN;
   doctor_add(doctor, late ? doctor_timeout_cause(doctor, DIAGNOSIS_NAME_LATE) : DIAGNOSIS_NAME_UNKNOWN, NULL,
-             doctor_elapsed_ms(doctor), "the name %s has no address: %s", host,
-             status != 0 ? uv_strerror(status) : "none is known");
+             doctor_elapsed_ms(doctor), "cannot resolve %s: %s", host,
+             status != 0 ? uv_strerror(status) : "the name has no address");
   return false;
 }
 
@@ -59,7 +59,7 @@ static bool is_loopback(const struct sockaddr_storage *address) {
   return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)address)->sin6_addr);
 }
 
-/* Whether both are the same machine's address, whatever the port. */
+/* Compares the addresses without the port. */
 static bool same_host(const struct sockaddr_storage *a, const uv_interface_address_t *b) {
   if (a->ss_family == AF_INET && b->address.address4.sin_family == AF_INET)
     return ((const struct sockaddr_in *)a)->sin_addr.s_addr == b->address.address4.sin_addr.s_addr;
@@ -80,7 +80,7 @@ static bool is_local_address(const struct sockaddr_storage *address) {
   return own;
 }
 
-/* This machine's first IPv4 address that others can see, with the port. */
+/* The first external IPv4 address of this machine, with the port. */
 static bool find_external_address(int port, struct sockaddr_storage *address) {
   uv_interface_address_t *list;
   int count;
@@ -99,8 +99,8 @@ static bool find_external_address(int port, struct sockaddr_storage *address) {
   return found;
 }
 
-/* Of one of this machine's addresses; from its loopback, so that a server which admits private networks alone
- * does not see, count and log a peer from outside. */
+/* Connects to one of this machine's addresses. The source is 127.0.0.1: otherwise a server that admits only
+ * private networks would count and log a refused public client. */
 static raw_conn_t *probe(doctor_t *doctor, const struct sockaddr_storage *address) {
   struct sockaddr_in loopback;
   uv_ip4_addr("127.0.0.1", 0, &loopback);
@@ -157,13 +157,13 @@ static void add_failure(doctor_t *doctor, const raw_conn_t *conn, bool others_ac
     doctor_add(doctor, diagnosis, conn->name, raw_conn_step_ms(conn), "%s refused the connection%s",
                conn->name, diagnosis == DIAGNOSIS_LOOPBACK_ONLY ? ", 127.0.0.1 accepts it" : "");
   else if (conn->status == UV_ETIMEDOUT)
-    doctor_add(doctor, diagnosis, conn->name, raw_conn_step_ms(conn), "%s did not answer", conn->name);
+    doctor_add(doctor, diagnosis, conn->name, raw_conn_step_ms(conn), "%s did not respond", conn->name);
   else
     doctor_add(doctor, diagnosis, conn->name, raw_conn_step_ms(conn), "%s: %s", conn->name,
                uv_strerror(conn->status));
 }
 
-/* A server that was reached by loopback alone: is it there for others, too? */
+/* Warns if the server accepts connections on loopback only. */
 static void check_external_address(doctor_t *doctor) {
   struct sockaddr_storage external = {0};
   for (size_t i = 0; i < doctor->address_count; i++)
@@ -174,7 +174,7 @@ static void check_external_address(doctor_t *doctor) {
   const raw_conn_t *conn = probe(doctor, &external);
   if (conn->status == UV_ECONNREFUSED)
     doctor_add(doctor, DIAGNOSIS_LOOPBACK_ONLY_SEEN_INSIDE, conn->name, raw_conn_step_ms(conn),
-               "%s, this machine for others, refuses", conn->name);
+               "%s, an external address of this machine, refuses the connection", conn->name);
 }
 
 bool doctor_connect(doctor_t *doctor) {
@@ -190,7 +190,8 @@ bool doctor_connect(doctor_t *doctor) {
   for (size_t i = 0; i < doctor->address_count; i++) {
     const raw_conn_t *conn = doctor->conns[i];
     if (conn->state == RAW_CONN_OPEN)
-      doctor_add(doctor, DIAGNOSIS_NONE, conn->name, raw_conn_step_ms(conn), "%s accepts", conn->name);
+      doctor_add(doctor, DIAGNOSIS_NONE, conn->name, raw_conn_step_ms(conn), "%s accepts connections",
+                 conn->name);
     else
       add_failure(doctor, conn, accepted > 0);
   }

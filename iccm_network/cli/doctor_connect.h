@@ -1,4 +1,4 @@
-/* doctor_connect.h: the first stages of `iccm doctor`: from a name to connections. */
+/* doctor_connect.h: the first stages of `iccm doctor`: name resolution and TCP connections. */
 #ifndef ICCM_CLI_DOCTOR_CONNECT_H
 #define ICCM_CLI_DOCTOR_CONNECT_H
 

@@ -1,8 +1,8 @@
-/* doctor_mcp.c: MCP over one connection, from `initialize` to what a server does about bad JSON.
+/* doctor_mcp.c: MCP over one connection, from `initialize` to invalid JSON.
  *
- * Happy path: each request is answered in time. Failure: silence, a close and a wrong answer are told apart.
- * The stages behind `initialize` do not depend on each other: where one lost the connection, the next makes a
- * new one. No tool of the server is called.
+ * Happy path: each request gets its response in time. Failure: no response, a closed connection and a wrong
+ * response have different diagnoses. The stages after `initialize` are independent: if one loses the
+ * connection, the next reconnects. No tool of the server is called.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "raw_conn.h"
 
 enum {
-  RECONNECT_MS = 2000, /* for each step of connecting again */
+  RECONNECT_MS = 2000, /* for each step of a reconnect */
   RESPONSE_MS = 4000,
   PONG_MS = 2000,
   LARGE_MS = 6000,
@@ -28,17 +28,17 @@ static const char initialize_params[] =
 static const char initialized_notification[] =
     "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
 
-/* ---- what was not answered ------------------------------------------------------------------------- */
+/* ---- missing responses ----------------------------------------------------------------------------- */
 
 static void describe_close(const raw_conn_t *conn, char *text, size_t size) {
   if (conn->close_code != 0 && conn->closed_by_peer)
     snprintf(text, size, "the server closed the connection with %d%s%s", conn->close_code,
              *conn->close_reason != '\0' ? ": " : "", conn->close_reason);
   else if (conn->close_code != 0)
-    snprintf(text, size, "the server broke the rules of WebSocket (%d%s%s)", conn->close_code,
+    snprintf(text, size, "the server violated the WebSocket protocol (%d%s%s)", conn->close_code,
              *conn->close_reason != '\0' ? ": " : "", conn->close_reason);
   else if (conn->status == UV_EOF)
-    snprintf(text, size, "the server closed the connection without a word");
+    snprintf(text, size, "the server closed the connection without a close frame");
   else
     snprintf(text, size, "the connection was lost: %s", uv_strerror(conn->status));
 }
@@ -51,12 +51,12 @@ static void add_no_response(doctor_t *doctor, const char *request, diagnosis_id_
   if (ended)
     describe_close(conn, text, sizeof text);
   doctor_add(doctor, ended ? closed : doctor_timeout_cause(doctor, silent), conn->name,
-             doctor_elapsed_ms(doctor), "%s: %s", request, ended ? text : "no answer");
+             doctor_elapsed_ms(doctor), "%s: %s", request, ended ? text : "no response");
 }
 
-/* ---- answers --------------------------------------------------------------------------------------- */
+/* ---- responses ------------------------------------------------------------------------------------- */
 
-/* NULL: none; null counts as none. */
+/* NULL: missing or null. */
 static yyjson_val *member(const raw_conn_t *conn, const char *name) {
   yyjson_val *value = yyjson_obj_get(yyjson_doc_get_root(conn->response), name);
   return yyjson_is_null(value) ? NULL : value;
@@ -77,10 +77,9 @@ static void add_error(doctor_t *doctor, diagnosis_id_t diagnosis, const char *re
              request, error_code(doctor->mcp_conn), text_of(member(doctor->mcp_conn, "error"), "message"));
 }
 
-/* ---- connecting again ------------------------------------------------------------------------------ */
+/* ---- reconnecting ---------------------------------------------------------------------------------- */
 
-/* A connection over which initialize was answered, the old one or a new one; false, and said so, where there
- * is none. */
+/* Reconnects and initializes if the connection was lost. False: that failed, and a finding was added. */
 static bool ensure_connected(doctor_t *doctor) {
   if (doctor->mcp_conn->state == RAW_CONN_WEBSOCKET)
     return true;
@@ -98,7 +97,7 @@ static bool ensure_connected(doctor_t *doctor) {
     }
   }
   doctor_add(doctor, doctor_timeout_cause(doctor, DIAGNOSIS_CLOSED), conn->name, doctor_elapsed_ms(doctor),
-             "%s could not be connected to again", conn->name);
+             "cannot reconnect to %s", conn->name);
   return false;
 }
 
@@ -116,7 +115,7 @@ bool doctor_initialize(doctor_t *doctor) {
     add_error(doctor, DIAGNOSIS_INITIALIZE_ERROR, "initialize");
   else
     doctor_add(doctor, DIAGNOSIS_NONE, conn->name, doctor_elapsed_ms(doctor),
-               "%.100s %.50s, revision %.50s of MCP", text_of(info, "name"), text_of(info, "version"),
+               "%.100s %.50s, MCP protocol version %.50s", text_of(info, "name"), text_of(info, "version"),
                text_of(result, "protocolVersion"));
   raw_conn_send_text(conn, initialized_notification, sizeof initialized_notification - 1);
   return true;
@@ -150,7 +149,7 @@ bool doctor_list_tools(doctor_t *doctor) {
               "tools/list");
   } else if (!yyjson_is_arr(tools)) {
     doctor_add(doctor, DIAGNOSIS_TOOLS_ERROR, doctor->mcp_conn->name, doctor_elapsed_ms(doctor),
-               "tools/list: the answer holds no list of tools");
+               "tools/list: the result has no array of tools");
   } else {
     describe_tools(tools, names, sizeof names);
     doctor_add(doctor, DIAGNOSIS_NONE, doctor->mcp_conn->name, doctor_elapsed_ms(doctor), "%zu%s tool%s%s",
@@ -168,7 +167,7 @@ static void ping_mcp(doctor_t *doctor) {
     add_error(doctor, DIAGNOSIS_NO_MCP_PING, "ping");
   else
     doctor_add(doctor, DIAGNOSIS_NONE, doctor->mcp_conn->name, doctor_elapsed_ms(doctor),
-               "MCP's own ping is answered");
+               "the MCP ping is answered");
 }
 
 bool doctor_ping(doctor_t *doctor) {
@@ -178,7 +177,7 @@ bool doctor_ping(doctor_t *doctor) {
   while (answered < PINGS && raw_conn_ping(doctor->mcp_conn, PONG_MS))
     answered++;
   if (answered < PINGS)
-    add_no_response(doctor, "WebSocket's ping", DIAGNOSIS_CLOSED, DIAGNOSIS_NO_PONG);
+    add_no_response(doctor, "WebSocket ping", DIAGNOSIS_CLOSED, DIAGNOSIS_NO_PONG);
   else
     doctor_add(doctor, DIAGNOSIS_NONE, doctor->mcp_conn->name, doctor_elapsed_ms(doctor) / PINGS,
                "%d WebSocket pings are answered", PINGS);
@@ -187,8 +186,8 @@ bool doctor_ping(doctor_t *doctor) {
   return true;
 }
 
-/* A call of a tool that no server has, so that nothing is done, with arguments of LARGE_BYTES; the caller
- * frees it. */
+/* The params of a call with arguments of LARGE_BYTES. No server has this tool, so the call has no effect.
+ * Owned by the caller. */
 static char *make_large(void) {
   static const char head[] = "{\"name\":\"iccm_doctor_no_such_tool\",\"arguments\":{\"text\":\"",
                     tail[] = "\"}}";
@@ -207,9 +206,9 @@ bool doctor_send_large_message(doctor_t *doctor) {
   free(call);
   if (answered)
     doctor_add(doctor, DIAGNOSIS_NONE, doctor->mcp_conn->name, doctor_elapsed_ms(doctor),
-               "1.5 MiB are taken and answered");
+               "a message of 1.5 MiB is answered");
   else
-    add_no_response(doctor, "1.5 MiB at once",
+    add_no_response(doctor, "a message of 1.5 MiB",
                     doctor->mcp_conn->close_code == MCP__CLOSE_TOO_BIG ? DIAGNOSIS_LARGE_LIMIT
                                                                        : DIAGNOSIS_LARGE_CLOSED,
                     DIAGNOSIS_LARGE_SILENT);
@@ -231,6 +230,6 @@ bool doctor_send_bad_json(doctor_t *doctor) {
     add_error(doctor, DIAGNOSIS_BAD_JSON_ANSWER, "bad JSON");
   else
     doctor_add(doctor, DIAGNOSIS_NONE, conn->name, doctor_elapsed_ms(doctor),
-               "bad JSON is answered by error %d", MCP_PARSE_ERROR);
+               "bad JSON is answered with error %d", MCP_PARSE_ERROR);
   return true;
 }

@@ -1,4 +1,4 @@
-/* doctor_mcp.h: the last stages of `iccm doctor`: what is said over WebSocket. */
+/* doctor_mcp.h: the last stages of `iccm doctor`: MCP over WebSocket. */
 #ifndef ICCM_CLI_DOCTOR_MCP_H
 #define ICCM_CLI_DOCTOR_MCP_H
 

@@ -1,4 +1,4 @@
-/* doctor_stage.h: what the stages of `iccm doctor` work on, and how they add what they find. */
+/* doctor_stage.h: the state that the stages of `iccm doctor` share, and how they add findings. */
 #ifndef ICCM_CLI_DOCTOR_STAGE_H
 #define ICCM_CLI_DOCTOR_STAGE_H
 
@@ -22,20 +22,20 @@ typedef struct doctor {
   struct sockaddr_storage addresses[DOCTOR_MAX_ADDRESSES];
   size_t address_count;
   raw_conn_t *conns[DOCTOR_MAX_ADDRESSES]; /* one to each address; the net's */
-  raw_conn_t *mcp_conn;                    /* the one that the talk goes over; NULL: none was upgraded */
-  const char *stage;                       /* the one that runs */
-  uint64_t began_ns;                       /* it did, or the part of it that a finding tells of */
+  raw_conn_t *mcp_conn;                    /* one of conns, used for MCP; NULL: none was upgraded */
+  const char *stage;                       /* the running one */
+  uint64_t began_ns;                       /* of the stage, or of the step that the next finding reports */
 } doctor_t;
 
-/* A stage adds its findings and says whether those behind it make sense. */
+/* A stage adds its findings and returns whether the later stages make sense. */
 typedef bool (*doctor_stage_cb)(doctor_t *doctor);
 
-/* Adds what the stage that runs found, and shows it. address: NULL, none in particular; ms: how long it took.
- */
+/* Adds a finding of the running stage and prints it. address: NULL if the finding is not about one address;
+ * ms: its duration. */
 void doctor_add(doctor_t *doctor, diagnosis_id_t diagnosis, const char *address, double ms,
                 const char *format, ...) MCP_PRINTF(5, 6);
-/* What to add where an answer did not come: the cause, unless it is only that the time for everything is
- * over. */
+/* The diagnosis for a missing response: the given one, or DIAGNOSIS_NO_TIME… if the time limit of the whole
+ * run has expired. */
 diagnosis_id_t doctor_timeout_cause(const doctor_t *doctor, diagnosis_id_t diagnosis);
 double doctor_elapsed_ms(const doctor_t *doctor); /* since began_ns */
 

@@ -1,7 +1,7 @@
-/* doctor_tls.c: TLS's handshake with each address that accepted, where the address begins with wss://.
+/* doctor_tls.c: for a wss:// URL, the TLS handshake with each address that accepted the connection.
  *
- * Happy path: version and certificate are shown. Failure: OpenSSL's reason is named for what it is; an
- * address that failed is not spoken to any more.
+ * Happy path: version and certificate are shown. Failure: OpenSSL's reason is mapped to a diagnosis; later
+ * stages skip an address that failed.
  */
 #include "doctor_stage.h"
 #include "doctor_tls.h"
@@ -45,8 +45,8 @@ static void add_result(doctor_t *doctor, const raw_conn_t *conn) {
   }
   diagnosis_id_t diagnosis = diagnose_tls(doctor, conn);
   const char *what = conn->status == MCP_ETLS       ? conn->tls->problem
-                     : conn->status == UV_ETIMEDOUT ? "no answer in TLS"
-                     : conn->status == UV_EOF       ? "it closed"
+                     : conn->status == UV_ETIMEDOUT ? "no response to the TLS handshake"
+                     : conn->status == UV_EOF       ? "connection closed"
                                                     : uv_strerror(conn->status);
   doctor_add(doctor, diagnosis, conn->name, raw_conn_step_ms(conn), "%s: %s", conn->name, what);
 }
@@ -69,7 +69,7 @@ bool doctor_start_tls(doctor_t *doctor) {
   for (size_t i = 0; i < doctor->address_count; i++) {
     raw_conn_t *conn = doctor->conns[i];
     if (conn->tls == NULL)
-      continue; /* there is no connection */
+      continue; /* not connected */
     if (!raw_conn_tls_done(conn))
       raw_conn_end(conn, UV_ETIMEDOUT);
     secured += conn->state == RAW_CONN_OPEN;

@@ -1,4 +1,4 @@
-/* doctor_tls.h: the stage of `iccm doctor` that begins TLS. */
+/* doctor_tls.h: the TLS stage of `iccm doctor`. */
 #ifndef ICCM_CLI_DOCTOR_TLS_H
 #define ICCM_CLI_DOCTOR_TLS_H
 

@@ -1,7 +1,7 @@
-/* doctor_upgrade.c: the HTTP request that switches to WebSocket, sent to each address that accepted.
+/* doctor_upgrade.c: sends the HTTP upgrade request to each address that accepted the connection.
  *
- * Happy path: 101, and the first such connection is the one to talk over. Failure: the server's own answer is
- * shown and named for what it is; where there is none, a second connection asks whether TLS is spoken here.
+ * Happy path: status 101; later stages use the first such connection. Failure: the response is shown and
+ * mapped to a diagnosis; without one, a second connection probes for TLS.
  */
 #include <string.h>
 #include <strings.h>
@@ -24,9 +24,9 @@ static bool has_ended(void *arg) {
   return conn->state == RAW_CONN_ENDED;
 }
 
-/* ---- a TLS port, spoken to in plain text ------------------------------------------------------------- */
+/* ---- TLS probe --------------------------------------------------------------------------------------- */
 
-/* A ClientHello (RFC 5246 section 7.4.1.2) that every TLS server answers, if only by an alert. */
+/* A ClientHello (RFC 5246 section 7.4.1.2). Every TLS server responds to it, at least with an alert. */
 static const unsigned char
     client_hello[] = {0x16, 0x03, 0x01, 0x00, 0x39, /* a handshake record of 57 bytes */
                       0x01, 0x00, 0x00, 0x35,       /* ClientHello of 53 bytes */
@@ -61,7 +61,7 @@ static bool speaks_tls(doctor_t *doctor, const raw_conn_t *asked) {
   return is_tls(conn);
 }
 
-/* ---- answers --------------------------------------------------------------------------------------- */
+/* ---- responses -------------------------------------------------------------------------------------- */
 
 static diagnosis_id_t diagnose_status(int status) {
   switch (status) {
@@ -110,16 +110,16 @@ static diagnosis_id_t diagnose_upgrade(doctor_t *doctor, const raw_conn_t *conn)
                                        : doctor_timeout_cause(doctor, DIAGNOSIS_UPGRADE_SILENT);
 }
 
-/* So many bytes of a text: up to the end of its line, and no more than max. */
+/* The length of the first line of text, at most max. */
 static int line_length(const char *text, size_t max) {
   size_t len = strcspn(text, "\r\n");
   return (int)(len < max ? len : max);
 }
 
-/* The value of a header in a raw answer; "" where there is none. */
-static const char *find_header(const char *answer, const char *name) {
+/* The value of a header in a raw response; "": not found. */
+static const char *find_header(const char *response, const char *name) {
   size_t len = strlen(name);
-  for (const char *line = strstr(answer, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {
+  for (const char *line = strstr(response, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {
     line += 2;
     if (strncasecmp(line, name, len) == 0 && line[len] == ':')
       return line + len + 1 + strspn(line + len + 1, " ");
@@ -127,34 +127,34 @@ static const char *find_header(const char *answer, const char *name) {
   return "";
 }
 
-/* The server's own words: the first line, where it sends its callers, the body's beginning. */
-static void describe_answer(const raw_conn_t *conn, char *text, size_t size) {
+/* The first line, the Location header and the beginning of the body. */
+static void describe_response(const raw_conn_t *conn, char *text, size_t size) {
   const char *body = strstr(conn->initial_data, "\r\n\r\n"),
              *location = find_header(conn->initial_data, "Location");
   int location_len =
       line_length(location, strcspn(location, "?") < SHOWN_LINE ? strcspn(location, "?") : SHOWN_LINE);
   int body_len = body != NULL ? line_length(body += 4, SHOWN_LINE) : 0;
-  snprintf(text, size, "\"%.*s\"%s%.*s%s%.*s%s", line_length(conn->initial_data, SHOWN_LINE),
+  snprintf(text, size, "responded \"%.*s\"%s%.*s%s%.*s%s", line_length(conn->initial_data, SHOWN_LINE),
            conn->initial_data, location_len > 0 ? ", Location: " : "", location_len, location,
            body_len > 0 ? ", \"" : "", body_len, body_len > 0 ? body : "", body_len > 0 ? "\"" : "");
 }
 
 static void add_failure(doctor_t *doctor, const raw_conn_t *conn) {
-  char answer[FINDING_WHAT_SIZE - FINDING_ADDRESS_SIZE - 16];
+  char response[FINDING_WHAT_SIZE - FINDING_ADDRESS_SIZE - 16];
   double ms = conn->state == RAW_CONN_OPEN && conn->head_state == MCP__HEAD_MORE ? doctor_elapsed_ms(doctor)
                                                                                  : raw_conn_step_ms(conn);
   diagnosis_id_t diagnosis = diagnose_upgrade(doctor, conn);
   if (conn->initial_len > 0 && !is_tls(conn))
-    describe_answer(conn, answer, sizeof answer);
+    describe_response(conn, response, sizeof response);
   else if (is_tls(conn))
-    snprintf(answer, sizeof answer, "in TLS");
+    snprintf(response, sizeof response, "responded in TLS");
   else if (conn->state != RAW_CONN_ENDED)
-    snprintf(answer, sizeof answer, "nothing");
+    snprintf(response, sizeof response, "sent no response");
   else if (conn->status == UV_EOF)
-    snprintf(answer, sizeof answer, "nothing and closed");
+    snprintf(response, sizeof response, "closed the connection without a response");
   else
-    snprintf(answer, sizeof answer, "nothing: %s", uv_strerror(conn->status));
-  doctor_add(doctor, diagnosis, conn->name, ms, "%s answered %s", conn->name, answer);
+    snprintf(response, sizeof response, "sent no response: %s", uv_strerror(conn->status));
+  doctor_add(doctor, diagnosis, conn->name, ms, "%s %s", conn->name, response);
 }
 
 bool doctor_upgrade(doctor_t *doctor) {
@@ -165,7 +165,7 @@ bool doctor_upgrade(doctor_t *doctor) {
   for (size_t i = 0; i < doctor->address_count; i++) {
     raw_conn_t *conn = doctor->conns[i];
     if (*conn->key == '\0')
-      continue; /* it was not asked: there is no connection */
+      continue; /* no request was sent: not connected */
     if (conn->head_state == MCP__HEAD_DONE && conn->upgrade_status == 0) {
       doctor_add(doctor, DIAGNOSIS_NONE, conn->name, raw_conn_step_ms(conn), "%s switches to WebSocket",
                  conn->name);

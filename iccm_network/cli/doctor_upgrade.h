@@ -1,4 +1,4 @@
-/* doctor_upgrade.h: the stage of `iccm doctor` that asks for the upgrade. */
+/* doctor_upgrade.h: the upgrade stage of `iccm doctor`. */
 #ifndef ICCM_CLI_DOCTOR_UPGRADE_H
 #define ICCM_CLI_DOCTOR_UPGRADE_H
 

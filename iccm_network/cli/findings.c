@@ -1,11 +1,11 @@
-/* findings.c: a line for what went well; for what did not, also its cause and what to do.
+/* findings.c: one line for each finding; for failures and warnings also the cause and the remedy.
  *
  *     ok       name           localhost is 127.0.0.1                                    0.2 ms
  *     FAILED   connect        127.0.0.1:9000 refused the connection                     0.1 ms
  *              cause: No program listens …
  *              to do: Start the server …
  *
- * What a peer said stands in `what` and goes through print_line(), which makes it safe.
+ * `what` may quote a peer: print_line() escapes it.
  */
 #include <string.h>
 #include "check_alloc.h"

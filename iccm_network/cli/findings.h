@@ -1,4 +1,4 @@
-/* findings.h: what `iccm doctor` found, as text for people and as JSON for programs. */
+/* findings.h: the findings of `iccm doctor`, as text for people and as JSON for programs. */
 #ifndef ICCM_CLI_FINDINGS_H
 #define ICCM_CLI_FINDINGS_H
 
@@ -10,7 +10,7 @@ enum { FINDINGS_MAX = 64, FINDING_WHAT_SIZE = 480, FINDING_ADDRESS_SIZE = 64 };
 typedef struct finding {
   const char *stage; /* static */
   const diagnosis_t *diagnosis;
-  char address[FINDING_ADDRESS_SIZE]; /* "": none in particular */
+  char address[FINDING_ADDRESS_SIZE]; /* "": not about one address */
   double ms;
   char what[FINDING_WHAT_SIZE];
 } finding_t;
@@ -20,7 +20,7 @@ typedef struct findings {
   size_t count;
 } findings_t;
 
-/* The first failure's, else ICCM_OK: warnings do not count. */
+/* The exit code of the first failure, else ICCM_OK: warnings do not count. */
 int findings_exit_code(const findings_t *findings);
 
 void finding_print(const print_t *out, const finding_t *finding);

@@ -1,7 +1,6 @@
-"""`iccm doctor` against set-ups that are broken for real, each in its own way: the cause is told apart from all others, in
-words, by a name for programs and by the exit code, and always in time.
+"""`iccm doctor` against real faulty set-ups: each fault has its own text, name and exit code, and is found in time.
 
-Every set-up is examined twice at once, as text and with --json, which have to say the same.
+Every set-up is examined twice in parallel, as text and with --json; both reports must agree.
 """
 import asyncio
 import http.server
@@ -28,7 +27,7 @@ OUTSIDE_6, INSIDE_6 = "fd5c:1ccd:78::1", "fd5c:1ccd:78::2"
 
 
 class Report:
-    """What both runs said."""
+    """The output of both runs."""
 
     def __init__(self, text, code, report, seconds):
         self.text, self.code, self.seconds = text, code, seconds
@@ -66,7 +65,7 @@ class Case(unittest.TestCase):
         return self.check(Report(text, runs[0].returncode, json.loads(report), time.monotonic() - began), url)
 
     def check(self, report, url):
-        """What holds for every report."""
+        """Checks what every report must fulfil."""
         self.assertEqual((report.report["url"], report.report["exit_code"]), (url, report.code))
         count = {verdict: sum(each["verdict"] == verdict for each in report.findings) for verdict in ("failed", "warning")}
         self.assertEqual((report.report["problems"], report.report["warnings"]), tuple(count.values()))
@@ -84,7 +83,7 @@ class Case(unittest.TestCase):
         return report
 
     def expect(self, report, code, name, stage, *words):
-        """One thing is wrong, apart from where the test's own peers listen."""
+        """Expects one fault; fake servers also cause loopback_only_seen_inside."""
         names = [each for each in report.names if each != "loopback_only_seen_inside"]
         self.assertEqual((report.code, names), (code, [name]), report.text)
         finding = report.finding(name)
@@ -107,7 +106,7 @@ def healthy(method, params):
 
 
 def sends(data):
-    """Answers the first bytes that come by these."""
+    """Sends data after the first bytes from the client."""
 
     def serve(conn):
         conn.recv(65536)
@@ -143,7 +142,7 @@ class Healthy(Case):
             self.assertEqual(system.redis_int("LLEN", "logger:queue"), 0)
 
     def test_peers_of_the_tests(self):
-        """Also as other programs are: they answer notifications, name no extension, send hints first."""
+        """Variants of other programs: responses to notifications, an empty extension header, early hints."""
         error = '{"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found"}%s}'
         for how in (
             {},
@@ -173,12 +172,12 @@ class Name(Case):
 class Connect(Case):
     def test_wrong_port(self):
         url = f"ws://127.0.0.1:{free_port()}"
-        words = ("refused", "No program listens on this port", "does not run", "another port", "localhost is that container")
+        words = ("refused", "No program listens on this port", "is not running", "another port", "localhost is that container")
         self.expect(self.examine(url), UNREACHABLE, "refused_loopback", "connect", *words)
 
 
 class ConnectAfar(Case):
-    """From another network, or to it."""
+    """Between two networks."""
 
     def setUp(self):
         self.other = self.enterContext(NetworkNamespace())
@@ -186,20 +185,20 @@ class ConnectAfar(Case):
         self.within = ("ip", "netns", "exec", self.other.name)
 
     def drop_packets_to(self, address):
-        """A black hole: packets go to a machine that is not there."""
+        """Sends the packets to a MAC address that does not exist."""
         self.other.make("-n", self.other.name, "neigh", "add", address, "lladdr", "02:00:00:00:00:99", "dev", self.other.inside)
 
     def test_black_hole(self):
         self.drop_packets_to(NOBODY)
         report = self.examine(f"ws://{NOBODY}:9000", within=self.within)
-        words = ("did not answer", "not even a refusal", "firewall", "container that is gone")
+        words = ("did not respond", "not even with a refusal", "firewall", "container that no longer exists")
         self.expect(report, UNREACHABLE, "dead_address", "connect", *words)
         self.assertGreater(report.seconds, 4)
 
     def test_name_of_a_dead_container(self):
         self.other.names(f"{NOBODY} {NAME}")
         report = self.examine(f"ws://{NAME}:9000", within=self.within)
-        words = ("no machine has this address", "the name still stands for a container that is gone")
+        words = ("no machine has this address", "the name still refers to a container that no longer exists")
         self.expect(report, UNREACHABLE, "no_machine", "connect", *words)
         self.assertIn(f"{NAME} is {NOBODY}", report.text)
 
@@ -208,7 +207,7 @@ class ConnectAfar(Case):
         self.drop_packets_to(NOBODY)
         with SingleServer("echo", "0") as echo:
             report = self.examine(f"ws://{NAME}:{echo.port}", within=self.within)
-        words = (NOBODY, "also stands for an address where nothing answers", "/etc/hosts")
+        words = (NOBODY, "also has an address that does not respond", "/etc/hosts")
         self.expect(report, OK, "dead_other_accepts", "connect", *words)
         self.assertIn("no problem found, 1 warning", report.text)
 
@@ -217,7 +216,7 @@ class ConnectAfar(Case):
         (self.other.hosts / "resolv.conf").write_text(f"nameserver {NOBODY}\n")
         self.drop_packets_to(NOBODY)
         report = self.examine(f"ws://{NAME}:9000", within=self.within)
-        words = ("name server did not answer", "/etc/resolv.conf")
+        words = ("name server did not respond", "/etc/resolv.conf")
         self.expect(report, UNREACHABLE, "name_late", "name", *words)
         stats = (*self.within, PROGRAMS["iccm"], "stats", "--timeout", "1", f"ws://{NAME}:9000")
         run = subprocess.run(stats, capture_output=True, text=True, timeout=WAIT_S)
@@ -226,11 +225,11 @@ class ConnectAfar(Case):
 
     def test_no_route(self):
         report = self.examine("ws://198.51.100.7:9000", within=self.within)
-        self.expect(report, UNREACHABLE, "no_route", "connect", "no way to that network", "ip route get")
+        self.expect(report, UNREACHABLE, "no_route", "connect", "no route to that network", "ip route get")
 
     def test_refused_afar(self):
         report = self.examine(f"ws://{OUTSIDE}:{free_port()}", within=self.within)
-        words = ("no program listens", "bound to 127.0.0.1 there", "ss -ltn", "0.0.0.0")
+        words = ("no program listens", "bound to 127.0.0.1;", "ss -ltn", "0.0.0.0")
         self.expect(report, UNREACHABLE, "refused", "connect", *words)
 
     def test_bound_to_loopback_and_called_by_another_address(self):
@@ -243,7 +242,7 @@ class ConnectAfar(Case):
         with FakeServer(mcp(healthy)) as peer:
             report = self.examine(peer.url)
         self.assertEqual((report.code, report.names), (OK, ["loopback_only_seen_inside"]), report.text)
-        self.assertIn("works from this machine, and from no other", report.text)
+        self.assertIn("reachable from this machine, and from no other", report.text)
 
     def test_refused_by_ipv6_and_accepted_by_ipv4(self):
         if not has_ipv6():
@@ -260,7 +259,7 @@ class ConnectAfar(Case):
         self.other.addresses("203.0.113.1/24", "203.0.113.2/24")
         with SingleServer("echo", "0") as echo:
             report = self.examine(f"ws://203.0.113.1:{echo.port}", within=self.within)
-        words = ("HTTP/1.1 403", "does not admit callers from here", "ICCM_ALLOW_PUBLIC=1")
+        words = ("HTTP/1.1 403", "does not admit clients from this address", "ICCM_ALLOW_PUBLIC=1")
         self.expect(report, REFUSED, "forbidden", "upgrade", *words)
 
 
@@ -274,11 +273,11 @@ class Upgrade(Case):
             threading.Thread(target=server.serve_forever, daemon=True).start()
             report = self.examine(f"ws://127.0.0.1:{server.server_port}")
             server.shutdown()
-        words = ("200 OK", "ordinary web server", "a proxy that does not pass the WebSocket upgrade on")
+        words = ("200 OK", "plain web server", "a proxy that does not forward the WebSocket upgrade")
         self.expect(report, PROTOCOL, "page", "upgrade", *words)
 
     def test_tls(self):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # without a certificate it answers by an alert
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # without a certificate it sends an alert
 
         def serve(conn):
             conn.settimeout(WAIT_S)
@@ -288,7 +287,7 @@ class Upgrade(Case):
         self.expect_peer(serve, PROTOCOL, "tls", "upgrade", "speaks TLS", "plain port", "wss://")
 
     def test_tls_behind_an_http_answer(self):
-        """As web servers answer plain HTTP on their TLS port."""
+        """Many web servers respond with plain HTTP on their TLS port."""
 
         def serve(conn):
             if conn.recv(65536)[0] == 0x16:
@@ -299,10 +298,10 @@ class Upgrade(Case):
         self.expect_peer(serve, PROTOCOL, "tls", "upgrade", "400 Bad Request", "speaks TLS")
 
     def test_silent(self):
-        words = ("answered nothing", "accepts connections here, but says nothing", "it hangs")
+        words = ("sent no response", "accepts connections on this port but does not respond", "it hangs")
         self.expect_peer(silent, UNREACHABLE, "upgrade_silent", "upgrade", *words)
 
-    def test_drips_for_ever(self):
+    def test_endless_bytes(self):
         def serve(conn):
             conn.recv(65536)
             while True:
@@ -319,19 +318,19 @@ class Upgrade(Case):
                 conn.sendall(b"X-Wait: yes\r\n")
                 time.sleep(0.5)
 
-        self.expect_peer(serve, PROTOCOL, "upgrade_unfinished", "upgrade", "101", "did not come to its end")
+        self.expect_peer(serve, PROTOCOL, "upgrade_unfinished", "upgrade", "101", "is incomplete")
 
-    def test_hangs_up(self):
-        words = ("nothing and closed", "hangs up at the request")
+    def test_closes_on_the_request(self):
+        words = ("closed the connection without a response", "crashed on the request")
         self.expect_peer(lambda conn: conn.recv(65536), PROTOCOL, "upgrade_closed", "upgrade", *words)
 
     def test_answers_of_http(self):
         for status, name, code, words in (
-            (302, "redirect", PROTOCOL, ("Location: http://elsewhere/", "sends its callers elsewhere")),
-            (400, "bad_request", PROTOCOL, ("a proxy took Upgrade and Connection out",)),
-            (401, "unauthorized", REFUSED, ("HTTP/1.1 401", "wants a token", "Ask whoever runs the server")),
+            (302, "redirect", PROTOCOL, ("Location: http://elsewhere/", "redirects clients to another address")),
+            (400, "bad_request", PROTOCOL, ("a proxy has removed the headers Upgrade and Connection",)),
+            (401, "unauthorized", REFUSED, ("HTTP/1.1 401", "requires a token", "Ask the server's operator")),
             (404, "no_path", PROTOCOL, ("no WebSocket at this path",)),
-            (426, "bad_request", PROTOCOL, ("refused as wrong",)),
+            (426, "bad_request", PROTOCOL, ("rejected the upgrade request as invalid",)),
             (500, "other_status", PROTOCOL, ("HTTP/1.1 500",)),
             (502, "gateway", PROTOCOL, ("cannot reach the server behind it",)),
             (503, "busy", PROTOCOL, ("no more connections", "ICCM_MAX_CONNECTIONS")),
@@ -342,12 +341,12 @@ class Upgrade(Case):
                 self.assertIn('"no"', finding["what"])
 
     def test_wrong_accept(self):
-        words = ("Sec-WebSocket-Accept", "repeats an old answer")
+        words = ("Sec-WebSocket-Accept", "repeats an old response")
         self.expect_peer(lambda conn: upgrade(conn, b"another"), PROTOCOL, "wrong_accept", "upgrade", *words)
 
     def test_wrong_switch(self):
         answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n"
-        self.expect_peer(sends(answer), PROTOCOL, "wrong_switch", "upgrade", "breaks the rules of WebSocket")
+        self.expect_peer(sends(answer), PROTOCOL, "wrong_switch", "upgrade", "violates the WebSocket protocol")
 
     def test_redis(self):
         with System() as system:
@@ -363,7 +362,7 @@ class Upgrade(Case):
 
 
 class Tls(Case):
-    """Addresses that begin with wss://."""
+    """wss:// URLs."""
 
     def setUp(self):
         self.place = self.enterContext(tempfile.TemporaryDirectory())
@@ -371,7 +370,7 @@ class Tls(Case):
         self.environment = {"ICCM_TLS_CA": f"{self.place}/ca.pem"}
 
     def serving(self, certificate="good.pem", **settings):
-        """A server of the library's, which speaks TLS."""
+        """The echo server with TLS; returns its URL."""
         files = {"ICCM_TLS_CERT": f"{self.place}/{certificate}", "ICCM_TLS_KEY": f"{self.place}/key.pem"}
         server = self.enterContext(SingleServer("echo", "0", **(files | settings)))
         return f"wss://localhost:{server.port}"
@@ -395,7 +394,7 @@ class Tls(Case):
         self.expect_tls(self.serving("expired.pem"), "tls_expired", "has expired", "Renew it")
         self.expect_tls(self.serving("not_yet_valid.pem"), "tls_not_yet", "not valid yet", "date -u")
         self.expect_tls(self.serving("other_host.pem"), "tls_wrong_name", "is for elsewhere.example", "another server")
-        self.expect_tls(self.serving("self_signed.pem"), "tls_untrusted", "signed by itself", "ICCM_TLS_CA")
+        self.expect_tls(self.serving("self_signed.pem"), "tls_untrusted", "is self-signed", "ICCM_TLS_CA")
         self.expect_tls(self.serving(), "tls_untrusted", "ca-certificates", ICCM_TLS_CA="")
         self.assertEqual(self.examine(self.serving("self_signed.pem"), "--insecure", env=self.environment).code, OK)
 
@@ -409,9 +408,9 @@ class Tls(Case):
         with FakeServer(sends(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as peer:
             self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_not_spoken")
 
-    def test_hangs_up_or_is_silent(self):
+    def test_closes_or_is_silent(self):
         with FakeServer(lambda conn: conn.recv(65536)) as peer:
-            self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_closed", "hangs up", "ws://")
+            self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_closed", "closed the connection during the TLS handshake", "ws://")
         with FakeServer(silent) as peer:
             self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_silent", "waits for another", code=UNREACHABLE)
 
@@ -443,7 +442,7 @@ class Tls(Case):
 
 class Talk(Case):
     def test_closes_after_the_upgrade(self):
-        words = ("closed the connection without a word", "hangs up before it answered", "log says why")
+        words = ("closed the connection without a close frame", "before it responds", "log shows why")
         self.expect_peer(upgrade, PROTOCOL, "initialize_closed", "initialize", *words)
 
     def test_closes_with_a_reason(self):
@@ -456,17 +455,17 @@ class Talk(Case):
 
     def test_initialize_is_not_answered(self):
         serve = mcp(healthy, initialize=lambda *_: NO_RESPONSE)
-        self.expect_peer(serve, TIMEOUT, "initialize_silent", "initialize", "does not answer `initialize`")
+        self.expect_peer(serve, TIMEOUT, "initialize_silent", "initialize", "does not respond to `initialize`")
 
     def test_does_not_speak_json(self):
         def hello(*_):
             raise Response(text="hello")
 
-        self.expect_peer(mcp(healthy, initialize=hello), PROTOCOL, "not_json", "initialize", "not in JSON-RPC")
+        self.expect_peer(mcp(healthy, initialize=hello), PROTOCOL, "not_json", "initialize", "not with JSON-RPC")
 
     def test_knows_no_initialize(self):
         serve = mcp(healthy, initialize=healthy)
-        self.expect_peer(serve, OK, "initialize_error", "initialize", "-32601", "older components", "go on all the same")
+        self.expect_peer(serve, OK, "initialize_error", "initialize", "-32601", "older components", "ignore this error")
 
     def expect_without(self, missing, answer, *expected):
         def serve(method, params):
@@ -481,20 +480,20 @@ class Talk(Case):
         def failing():
             raise Response(error={"code": -32603, "message": "broken"})
 
-        words = ("no such method", "no method `tools/list`", "calls of tools whose names are known may work")
+        words = ("no such method", "no method `tools/list`", "Calls of known tools may work")
         self.expect_without("tools/list", unknown, PROTOCOL, "tools_missing", "tools/list", *words)
         self.expect_without("tools/list", failing, PROTOCOL, "tools_error", "tools/list", "-32603", "broken")
-        self.expect_without("tools/list", lambda: {}, PROTOCOL, "tools_error", "tools/list", "no list of tools")
-        self.expect_without("tools/list", lambda: NO_RESPONSE, TIMEOUT, "silent", "tools/list", "no answer", "it hangs")
+        self.expect_without("tools/list", lambda: {}, PROTOCOL, "tools_error", "tools/list", "no array of tools")
+        self.expect_without("tools/list", lambda: NO_RESPONSE, TIMEOUT, "silent", "tools/list", "no response", "it hangs")
         self.expect_without("tools/list", lambda: DISCONNECT, PROTOCOL, "closed", "tools/list", "closed the connection")
 
     def test_pings(self):
         def unknown():
             raise Response(error={"code": -32601, "message": "no such method"})
 
-        words = ("ping", "every peer has to", "close idle connections")
+        words = ("ping", "requires of every peer", "close idle connections")
         self.expect_peer(mcp(healthy, pongs=False), TIMEOUT, "no_pong", "pings", *words)
-        self.expect_without("ping", unknown, OK, "no_mcp_ping", "pings", "does not know MCP's method `ping`")
+        self.expect_without("ping", unknown, OK, "no_mcp_ping", "pings", "does not know the MCP method `ping`")
 
     def test_large_message_is_lost(self):
         self.expect_without("tools/call", lambda: DISCONNECT, PROTOCOL, "large_closed", "large message", "does not survive")
@@ -513,7 +512,7 @@ class Talk(Case):
         self.assertEqual({method for method, _ in asked}, {"tools/list", "ping", "tools/call"})
 
     def test_limit_of_1_mib(self):
-        """Python's own server, as it is by default."""
+        """Python's websockets server with its defaults."""
         loop, ready = asyncio.new_event_loop(), threading.Event()
 
         async def serve(ws, *_):
@@ -531,7 +530,7 @@ class Talk(Case):
                     await ws.send(json.dumps(reply | {"error": {"code": -32700, "message": "not JSON"}}))
 
         async def run():
-            # what came of a message that is too large is not read to its end: nobody need wait for that
+            # the server does not read the rest of an oversized message: do not wait for the close handshake
             async with websockets.serve(serve, "127.0.0.1", 0, ping_interval=None, close_timeout=1) as server:
                 self.port = next(iter(server.sockets)).getsockname()[1]
                 self.stop = asyncio.Event()
@@ -547,10 +546,10 @@ class Talk(Case):
         loop.close()
         words = ("1009", "above its limit, often the 1 MiB", "max_size")
         self.expect(report, PROTOCOL, "large_limit", "large message", *words)
-        self.assertIn("bad JSON is answered by error -32700", report.text)  # over a new connection
+        self.assertIn("bad JSON is answered with error -32700", report.text)  # over a new connection
 
     def test_silent_on_bad_json(self):
-        words = ("first logging server in Python", "hang until their own time-out", "-32700")
+        words = ("first logging server in Python", "hang until their own timeout", "-32700")
         self.expect_peer(mcp(healthy, parse_errors=False), OK, "bad_json_silent", "bad JSON", *words)
 
     def test_bad_json_otherwise(self):
@@ -572,12 +571,12 @@ class Talk(Case):
 
             return after_all
 
-        self.expect_peer(serve(None), OK, "bad_json_closed", "bad JSON", "all other calls on it are lost")
+        self.expect_peer(serve(None), OK, "bad_json_closed", "bad JSON", "all other calls on the connection are lost")
         answer = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"what?"}}'
         self.expect_peer(serve(answer), OK, "bad_json_answer", "bad JSON", "-32000", "what?")
 
-    def test_goes_away_for_good(self):
-        """The first connection breaks, and there is no second one."""
+    def test_cannot_reconnect(self):
+        """The first connection is lost, and reconnecting fails."""
         conns = []
 
         def serve(conn):
@@ -590,7 +589,7 @@ class Talk(Case):
         findings = json.loads(run.stdout)["findings"]
         self.assertEqual((run.returncode, findings[-2]["name"], findings[-2]["stage"]), (PROTOCOL, "closed", "tools/list"))
         self.assertEqual((findings[-1]["name"], findings[-1]["stage"]), ("closed", "pings"))
-        self.assertIn("could not be connected to again", findings[-1]["what"])
+        self.assertIn("cannot reconnect to", findings[-1]["what"])
 
 
 class Time(Case):
@@ -609,7 +608,7 @@ class Time(Case):
             while True:
                 conn.sendall(1000 * (b"\x81" + bytes([len(message)]) + message))
 
-        self.expect_peer(serve, TIMEOUT, "initialize_silent", "initialize", "no answer")
+        self.expect_peer(serve, TIMEOUT, "initialize_silent", "initialize", "no response")
 
     def test_a_limit_for_everything(self):
         serve = mcp(lambda *_: NO_RESPONSE, pongs=False, parse_errors=False)

@@ -1,5 +1,6 @@
-/* What `iccm doctor` says of its findings: all causes have words, a failure counts and a warning does not,
- * and nothing that a peer said gets to the terminal as it is. */
+/* findings: every diagnosis has texts, failures but not warnings set the exit code, and a peer's text is
+ * escaped.
+ */
 #include "exit_codes.h"
 #include "cli_test.h"
 #include "findings.h"
