@@ -1,13 +1,14 @@
-/* bridge.c: `iccm bridge URL`. MCP on standard input and output, for hosts that speak nothing else, passed on
- * to a server on WebSocket, which may go and come back without the host's noticing.
+/* bridge.c: `iccm bridge URL`. Connects an MCP host on standard input and output to a server over WebSocket.
+ * The bridge reconnects automatically; calls in flight then fail with an error, new calls wait for the
+ * reconnect.
  *
- * Happy path: the host's initialize becomes the hello of a client, whose answer goes back to the host; from
- * then on every line goes on as it came, and every message becomes a line. What is remembered of a request is
- * its id and its deadline. Failure: what is no message is answered at once; with the connection, requests
- * that were sent fail; those that come while there is none wait for the next, which the client makes with the
- * same hello; what has waited too long fails. Each request is answered once, or, when the host has cancelled
- * it, not at all. Neither side is read from while the other does not take what is there for it. Ends with
- * standard input, once all is answered. */
+ * Happy path: the client sends the host's initialize, and the response goes back to the host. After that,
+ * every line and every message is forwarded unchanged. The bridge stores the id and the deadline of each
+ * request. Failure: an invalid line gets an error response at once. When the connection is lost, requests
+ * already sent fail; new ones wait for the next connection, on which the client sends the same initialize. A
+ * request that waits too long fails. Each request gets exactly one response, or none if the host has
+ * cancelled it. Flow control: the bridge does not read from one side while the other accepts no data. It ends
+ * after the end of standard input, when all requests are answered. */
 #include "bridge.h"
 
 #include <signal.h>
@@ -20,7 +21,7 @@
 #include "error_report.h"
 #include "sync_client.h"
 
-/* ---- the end --------------------------------------------------------------------------------------- */
+/* ---- shutdown -------------------------------------------------------------------------------------- */
 
 static void part_closed(bridge_t *bridge) {
   if (--bridge->open_parts > 0)
@@ -40,7 +41,7 @@ static void on_stdio_closed(void *arg) {
   part_closed(arg);
 }
 
-/* Closes the connection; what is written stays to be taken for a while. */
+/* Closes the connection; the host has BRIDGE_CLOSE_MS to read queued output. */
 static void start_closing(bridge_t *bridge) {
   bridge->closing = true;
   stdio_transport_read(&bridge->stdio, false);
@@ -49,7 +50,7 @@ static void start_closing(bridge_t *bridge) {
   mcp_client_close(bridge->client, on_client_closed, bridge);
 }
 
-/* Nothing is asked any more; what was is answered here. */
+/* Stops reading input and fails all pending requests. */
 static void shut_down(bridge_t *bridge, int code, const char *problem) {
   if (bridge->closing)
     return;
@@ -59,16 +60,16 @@ static void shut_down(bridge_t *bridge, int code, const char *problem) {
     bridge_fail_request(bridge, bridge->host_requests.first, &bridge_cause_ended, "%s", problem);
 }
 
-/* A host that has gone is no error. */
+/* A closed standard output (EPIPE) is no error. */
 static void shut_down_without_output(bridge_t *bridge) {
   int status = bridge->stdio.write_error;
   if (status != UV_EPIPE)
-    bridge_log("standard output cannot be written: %s", uv_strerror(status));
+    bridge_log("cannot write standard output: %s", uv_strerror(status));
   shut_down(bridge, status == UV_EPIPE ? ICCM_OK : ICCM_USAGE, "");
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
-  shut_down(handle->data, number == SIGINT ? ICCM_INTERRUPTED : ICCM_OK, "the bridge ends");
+  shut_down(handle->data, number == SIGINT ? ICCM_INTERRUPTED : ICCM_OK, "the bridge is shutting down");
 }
 
 static void on_timer(uv_timer_t *timer) {
@@ -78,7 +79,7 @@ static void on_timer(uv_timer_t *timer) {
     bridge_time_out_request(bridge, bridge->host_requests.first);
 }
 
-/* Runs before the loop waits, so after everything that can have changed something. */
+/* Runs before the loop waits, after all callbacks that may have changed the state. */
 static void on_prepare(uv_prepare_t *prepare) {
   bridge_t *bridge = prepare->data;
   if (bridge->closing) {
@@ -105,7 +106,7 @@ static void on_prepare(uv_prepare_t *prepare) {
                    0);
 }
 
-/* ---- the beginning --------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------------- */
 
 static void on_log(int level, const char *part, const char *text, void *arg) {
   (void)arg;
@@ -170,7 +171,7 @@ int bridge_run(const options_t *options, const print_t *out) {
   int status = uv_loop_init(&bridge->loop);
   if (status != 0) { /* UNTESTED: needs a process without descriptors */
     free(bridge);
-    return report_usage_error(options, out, "no event loop: %s", uv_strerror(status));
+    return report_usage_error(options, out, "cannot create an event loop: %s", uv_strerror(status));
   }
   mcp_redact_setting(NULL, options->url, bridge->url);
   bridge->client = mcp_client_new(&bridge->loop, options->url);
@@ -186,8 +187,7 @@ int bridge_run(const options_t *options, const print_t *out) {
   if (status != 0)
     shut_down(
         bridge,
-        report_usage_error(options, out, "standard input or output cannot be used: %s", uv_strerror(status)),
-        "");
+        report_usage_error(options, out, "cannot use standard input or output: %s", uv_strerror(status)), "");
   uv_run(&bridge->loop, UV_RUN_DEFAULT);
   int code = bridge->code;
   end(bridge);

@@ -1,5 +1,5 @@
-/* bridge_errors.c: what the bridge says itself: lines for people on standard error, and answers to the host
- * in the server's stead, each with a cause for programs and what to do for people. */
+/* bridge_errors.c: the bridge's own output: log lines on standard error, and error responses to the host in
+ * place of the server, each with a cause for programs and advice for users. */
 #include "bridge.h"
 #include "check_alloc.h"
 #include "print.h"
@@ -11,18 +11,18 @@
 #include <unistd.h>
 
 const bridge_cause_t bridge_cause_away = {
-    "away", "is the server running, and is this its address? `iccm doctor URL` finds out"};
+    "away", "check that the server is running at this address; `iccm doctor URL` shows the cause"};
 const bridge_cause_t bridge_cause_refused = {
-    "refused", "401: ICCM_AUTH_TOKEN or --token of iccm bridge has to be the server's; 403: "
-               "without a token the server admits private networks alone"};
+    "refused", "401: set ICCM_AUTH_TOKEN or --token of iccm bridge to the server's token; 403: "
+               "without a token the server admits only private networks"};
 const bridge_cause_t bridge_cause_lost = {
-    "lost", "it may have been served; the bridge connects again by itself: ask again where "
-            "that does no harm"};
+    "lost", "the request may have been executed; the bridge reconnects automatically: repeat the "
+            "request if that is safe"};
 const bridge_cause_t bridge_cause_timeout = {
-    "timeout", "it may have been served; --timeout SECONDS of iccm bridge allows more"};
+    "timeout", "the request may have been executed; raise the limit with --timeout SECONDS of iccm bridge"};
 const bridge_cause_t bridge_cause_full = {"full",
-                                          "1,024 requests, or 16 MiB of them, wait already: ask again later"};
-const bridge_cause_t bridge_cause_ended = {"ended", "the bridge was told to end; start it again"};
+                                          "1,024 requests, or 16 MiB, are already pending: try again later"};
+const bridge_cause_t bridge_cause_ended = {"ended", "the bridge was stopped; start it again"};
 
 void bridge_log(const char *format, ...) {
   char *text = NULL;
@@ -64,7 +64,7 @@ void bridge_respond_error(bridge_t *bridge, const char *id, size_t id_len, int c
 void bridge_respond_cause(bridge_t *bridge, const char *id, size_t id_len, const bridge_cause_t *cause,
                           const char *problem) {
   mcp__buf_t data = bridge_new_buf(), text = bridge_new_buf();
-  const char *url = bridge->url; /* ASCII, as all that is read as an address */
+  const char *url = bridge->url; /* ASCII, as every valid URL */
   int status = mcp__buf_printf(&data, "{\"cause\":\"%s\",\"to_do\":", cause->name);
   status = mcp__buf_first_error(status, mcp__buf_json_string(&data, cause->to_do, strlen(cause->to_do)));
   status = mcp__buf_first_error(status, mcp__buf_puts(&data, ",\"url\":"));

@@ -1,8 +1,8 @@
-/* bridge_host.c: what the host says.
+/* bridge_host.c: messages from the host.
  *
- * Happy path: a request is remembered by its id and goes on as it came; initialize is what the client begins
- * each connection with. Failure: what is no message, has an id in use, or is one too many is answered here;
- * what the host has cancelled gets no answer at all; answers to what nobody asks any more are dropped. */
+ * Happy path: a request is stored with its id and forwarded unchanged; the client sends the host's initialize
+ * at the start of each connection. Failure: an invalid message, an id in use or a request over the limit gets
+ * an error response; a cancelled request gets no response; responses to unknown requests are dropped. */
 #include "bridge.h"
 #include "check_alloc.h"
 #include "exit_codes.h"
@@ -16,14 +16,14 @@ void bridge_send_pending(bridge_t *bridge) {
   for (bridge_pending_t *each = bridge->host_requests.first, *next; each != NULL; each = next) {
     next = each->next;
     if (bridge_is_sent(each) || mcp__client_send(bridge->client, each->text, each->text_len) != 0)
-      continue; /* out of memory: its deadline decides, or the next connection */
+      continue; /* out of memory: sent on the next connection, or fails at its deadline */
     bridge_pending_drop_text(&bridge->host_requests, each);
     if (each->id_len == 0)
       bridge_pending_remove(&bridge->host_requests, each);
   }
 }
 
-/* Where there is no connection; somebody waits for it. */
+/* Makes the client connect soon; no effect when connected. */
 static void request_connection(bridge_t *bridge) {
   mcp__client_retry_within(bridge->client, BRIDGE_RECONNECT_MS);
   if (bridge->started)
@@ -39,8 +39,8 @@ static bool is_full(const bridge_t *bridge, size_t len) {
          (!bridge->connected && requests->bytes + len > BRIDGE_MAX_PENDING_BYTES);
 }
 
-/* To the server, now or with the next connection. id_len 0: a notification, which is not remembered once it
- * is sent. */
+/* Sends a message to the server, now or on the next connection. id_len 0: a notification, which is not stored
+ * once it is sent. */
 static void send_or_queue(bridge_t *bridge, const char *id, size_t id_len, const char *text, size_t len) {
   bool sent = bridge->connected && mcp__client_send(bridge->client, text, len) == 0;
   request_connection(bridge);
@@ -68,7 +68,7 @@ static bool is_initialize(const mcp__message_t *message) {
   return yyjson_equals_str(message->method, "initialize");
 }
 
-/* What is said to the server from the next connection on. */
+/* Sets the params of initialize for the next connections. Takes ownership. */
 static void set_initialize_params(bridge_t *bridge, char *params) {
   mcp__client_set_initialize_params(bridge->client, params);
   free(bridge->initialize_params);
@@ -82,8 +82,9 @@ static bool is_initialize_pending(const bridge_t *bridge) {
   return false;
 }
 
-/* Whether the client says it, and its answer is this one's: the first before a connection. Any other goes to
- * the server as it came, and what it says holds from the connection behind that on. */
+/* Stores the params of the host's initialize. True: it is the first one before a connection, so the client
+ * sends it and its response is that of the client. False: it is forwarded to the server, and its params apply
+ * to later connections. */
 static bool store_initialize_params(bridge_t *bridge, const mcp__message_t *message) {
   char *params =
       check_alloc(message->params != NULL ? yyjson_val_write(message->params, 0, NULL) : strdup("{}"));
@@ -105,7 +106,7 @@ void bridge_use_next_initialize(bridge_t *bridge) {
   bridge->next_initialize_params = NULL;
 }
 
-/* Where a key stands in the text: read in place, it begins where it was written. */
+/* The offset of a key in the text: the parser works in place, so the pointer gives the position. */
 static size_t offset_of(const bridge_t *bridge, yyjson_val *key) {
   return (size_t)(yyjson_get_str(key) - bridge->parse_buf.data) - 1; /* 1: its quote */
 }
@@ -122,8 +123,8 @@ static yyjson_val *find_key(yyjson_val *object, const char *name) {
   return key;
 }
 
-/* The member to insert before the byte at *at, so that the call has the trace id; out empty: it stays as it
- * is. All else stays as it was written, digits too. */
+/* The member to insert at offset *at, so that the call has the trace id; out empty: none is inserted. All
+ * other text is unchanged, including the form of numbers. */
 static int trace_member(const bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len,
                         size_t *at, mcp__buf_t *out) {
   yyjson_val *key = find_key(message->params, "_meta"), *meta = yyjson_obj_get(message->params, "_meta");
@@ -134,14 +135,14 @@ static int trace_member(const bridge_t *bridge, const mcp__message_t *message, c
     return 0;
   yyjson_val *next = wraps ? first_key(message->params) : first_key(meta);
   *at = offset_of(bridge, next != NULL ? next : key);
-  if (next == NULL) /* {}: behind its brace; a name with that letter is another one */
+  if (next == NULL) /* {}: after its brace; the key before it contains no brace */
     *at = (size_t)((const char *)memchr(text + *at, '{', len - *at) - text) + 1;
   int status = mcp__buf_puts(out, wraps ? "\"_meta\":{\"trace_id\":" : "\"trace_id\":");
   status = mcp__buf_first_error(status, mcp__buf_json_string(out, bridge->trace, strlen(bridge->trace)));
   return mcp__buf_first_error(status, mcp__buf_puts(out, wraps ? "}," : next != NULL ? "," : ""));
 }
 
-/* Owned; the call's text with the trace id; empty: it stays as it is. */
+/* The call's text with the trace id, owned by the caller; empty: unchanged. */
 static mcp__buf_t with_trace(const bridge_t *bridge, const mcp__message_t *message, const char *text,
                              size_t len) {
   mcp__buf_t member = bridge_new_buf(), whole = bridge_new_buf();
@@ -160,17 +161,18 @@ static mcp__buf_t with_trace(const bridge_t *bridge, const mcp__message_t *messa
 
 static void on_host_request(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
   if (message->id_len > BRIDGE_MAX_ID) {
-    bridge_respond_error(bridge, "null", 4, MCP_INVALID_REQUEST, "an id may have 1,024 bytes");
+    bridge_respond_error(bridge, "null", 4, MCP_INVALID_REQUEST,
+                         "the id is too long: the limit is 1,024 bytes");
     return;
   }
   if (bridge_pending_find(&bridge->host_requests, message->id, message->id_len) != NULL) {
     bridge_respond_error(bridge, message->id, message->id_len, MCP_INVALID_REQUEST,
-                         "a request with this id waits for its answer");
+                         "a request with this id is already in flight");
     return;
   }
   if (is_full(bridge, len)) {
     bridge_respond_cause(bridge, message->id, message->id_len, &bridge_cause_full,
-                         "too many requests are waiting");
+                         "too many pending requests");
     return;
   }
   if (is_initialize(message) && store_initialize_params(bridge, message)) {
@@ -187,15 +189,15 @@ static void on_host_request(bridge_t *bridge, const mcp__message_t *message, con
   mcp__buf_deinit(&traced);
 }
 
-/* Ends what the host does not wait for any more: it gets no answer (MCP, cancellation). */
+/* Removes a request that the host has cancelled: it gets no response (MCP, cancellation). */
 static void on_host_cancelled(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
   size_t id_len;
   const char *id;
-  yyjson_val *value = yyjson_obj_get(message->params, "requestId"); /* it lies behind its key */
+  yyjson_val *value = yyjson_obj_get(message->params, "requestId"); /* stored directly after its key */
   bool is_id = value != NULL && mcp__jsonrpc_id(value - 1, value, &bridge->arena, &id, &id_len);
   bridge_pending_t *pending = is_id ? bridge_pending_find(&bridge->host_requests, id, id_len) : NULL;
   if (pending == NULL)
-    return; /* answered meanwhile */
+    return; /* already answered */
   if (bridge_is_sent(pending) && !pending->uses_client_initialize)
     mcp__client_send(bridge->client, text, len);
   bridge_pending_remove(&bridge->host_requests, pending);
@@ -206,7 +208,7 @@ static void on_host_notification(bridge_t *bridge, const mcp__message_t *message
   if (yyjson_equals_str(message->method, "notifications/cancelled"))
     on_host_cancelled(bridge, message, text, len);
   else if (yyjson_equals_str(message->method, "notifications/initialized") && !bridge->forward_initialized)
-    return; /* the client says so itself, at each connection */
+    return; /* the client sends it itself on each connection */
   else if (!is_full(bridge, len))
     send_or_queue(bridge, "", 0, text, len);
 }
@@ -214,7 +216,7 @@ static void on_host_notification(bridge_t *bridge, const mcp__message_t *message
 static void on_host_response(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
   bridge_pending_t *pending = bridge_pending_find(&bridge->server_requests, message->id, message->id_len);
   if (pending == NULL)
-    return; /* who asked has gone, or nobody did */
+    return; /* the connection of the request is lost, or there was no request */
   bridge_pending_remove(&bridge->server_requests, pending);
   mcp__client_send(bridge->client, text, len);
 }
@@ -223,7 +225,7 @@ void bridge_on_host_line(const char *text, size_t len, void *arg) {
   bridge_t *bridge = arg;
   mcp__message_t message;
   if (bridge->input_ended)
-    return; /* the rest of what was read when the end began */
+    return; /* shutting down; discard lines already read */
   bridge_parse(bridge, text, len, &message);
   switch (message.kind) {
   case MCP__REQUEST:
@@ -251,5 +253,5 @@ void bridge_on_host_eof(int status, void *arg) {
   if (status == 0)
     return;
   bridge->code = ICCM_USAGE;
-  bridge_log("standard input cannot be read: %s", uv_strerror(status));
+  bridge_log("cannot read standard input: %s", uv_strerror(status));
 }

@@ -1,4 +1,4 @@
-/* bridge_pending.c: a list, since what may wait has a limit of about a thousand. */
+/* bridge_pending.c: a linked list, which is fast enough for the limit of about a thousand entries. */
 #include "bridge_pending.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
-/* bridge_server.c: what the server says and does.
+/* bridge_server.c: messages from the server, connection state and timeouts.
  *
- * Happy path: its messages go to the host as they came. Failure: answers that nobody waits for are dropped;
- * with the connection go the requests that were sent over it, in both directions; what nobody answers fails
- * in time. */
+ * Happy path: messages are forwarded to the host unchanged. Failure: responses to unknown requests are
+ * dropped; if the connection is lost, requests sent over it fail, in both directions; a request without a
+ * response fails at its deadline. */
 #include "bridge.h"
 #include "check_alloc.h"
 
@@ -18,22 +18,23 @@ static bool any_is_sent(const bridge_pending_list_t *requests) {
   return false;
 }
 
-/* Whose answer it was is unknown, and its caller waits for it: all that were sent fail. */
+/* The request of an unreadable response is unknown: the connection is dropped, so that all sent requests
+ * fail. */
 static void on_unreadable_response(bridge_t *bridge, const char *problem) {
-  bridge_log("the server sent what is no message: %s", problem);
+  bridge_log("received an invalid message: %s", problem);
   if (any_is_sent(&bridge->host_requests))
-    mcp__client_drop(bridge->client, MCP_EPROTOCOL, "the server sent an answer that cannot be read");
+    mcp__client_drop(bridge->client, MCP_EPROTOCOL, "the server sent an unreadable response");
 }
 
 static void on_response(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
   bridge_pending_t *pending = bridge_pending_find(&bridge->host_requests, message->id, message->id_len);
   if (message->result == NULL && message->error == NULL) {
-    on_unreadable_response(bridge, "an answer with neither a result nor an error");
+    on_unreadable_response(bridge, "a response with neither result nor error");
   } else if (message->id_value == NULL &&
              !mcp__jsonrpc_may_answer_notification(message->has_id, message->error)) {
-    on_unreadable_response(bridge, "an answer without an id");
+    on_unreadable_response(bridge, "a response without id");
   } else if (pending == NULL || !bridge_is_sent(pending)) {
-    mcp_log(MCP_LOG_DEBUG, "bridge", "an answer that nobody waits for: %.*s", (int)(len < 200 ? len : 200),
+    mcp_log(MCP_LOG_DEBUG, "bridge", "a response to an unknown request: %.*s", (int)(len < 200 ? len : 200),
             text);
   } else {
     bridge_pending_remove(&bridge->host_requests, pending);
@@ -47,14 +48,15 @@ static void reject_request(bridge_t *bridge, const mcp__message_t *message, cons
     mcp__client_send(bridge->client, text.data, text.len);
   mcp__buf_deinit(&text);
   if (mcp__client_backlog(bridge->client) > BRIDGE_MAX_RESPONSE_BYTES)
-    mcp__client_drop(bridge->client, MCP_EPROTOCOL, "the server asks, and does not take the answers");
+    mcp__client_drop(bridge->client, MCP_EPROTOCOL,
+                     "the server sends requests but does not read the responses");
 }
 
 static void on_server_request(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
   if (bridge->server_requests.count >= BRIDGE_MAX_PENDING || message->id_len > BRIDGE_MAX_ID) {
-    reject_request(bridge, message, "too many requests wait for the host's answer");
+    reject_request(bridge, message, "too many pending requests to the host");
   } else if (bridge_pending_find(&bridge->server_requests, message->id, message->id_len) != NULL) {
-    reject_request(bridge, message, "a request with this id waits for its answer");
+    reject_request(bridge, message, "a request with this id is already in flight");
   } else {
     bridge_pending_add(&bridge->server_requests, message->id, message->id_len, UINT64_MAX);
     stdio_transport_write_line(&bridge->stdio, text, len);
@@ -63,9 +65,9 @@ static void on_server_request(bridge_t *bridge, const mcp__message_t *message, c
 
 static void on_invalid(bridge_t *bridge, const mcp__message_t *message) {
   if (bridge->arena.failed)
-    mcp__client_drop(bridge->client, MCP_ETOOBIG, "no memory to read what the server sent");
+    mcp__client_drop(bridge->client, MCP_ETOOBIG, "out of memory for a message of the server");
   else if (message->has_method)
-    bridge_log("the server sent what is no message: %s", message->problem);
+    bridge_log("received an invalid message: %s", message->problem);
   else
     on_unreadable_response(bridge, message->problem);
 }
@@ -93,7 +95,7 @@ void bridge_on_server_message(const char *text, size_t len, void *arg) {
   }
 }
 
-/* The host's initialize has been waiting for this; at later connections it is nobody's. */
+/* Answers the host's initialize. On later connections no request waits for this response. */
 void bridge_on_initialize_response(const mcp__message_t *answer, void *arg) {
   bridge_t *bridge = arg;
   bool is_error = answer->error != NULL;
@@ -115,7 +117,7 @@ void bridge_on_initialize_response(const mcp__message_t *answer, void *arg) {
 
 /* ---- the connection -------------------------------------------------------------------------------- */
 
-/* That nobody waits any more for what has been asked. */
+/* Writes a notifications/cancelled for the request. */
 static int write_cancelled(mcp__buf_t *text, const bridge_pending_t *pending, const char *reason) {
   mcp__buf_t params = bridge_new_buf();
   int status = mcp__buf_printf(&params, "{\"requestId\":%.*s,\"reason\":\"%s\"}", (int)pending->id_len,
@@ -126,7 +128,7 @@ static int write_cancelled(mcp__buf_t *text, const bridge_pending_t *pending, co
   return status;
 }
 
-/* What the server has asked and will not hear the answer of: the host need not find one. */
+/* Cancels the server's requests at the host, since their responses can no longer be delivered. */
 static void cancel_server_requests(bridge_t *bridge) {
   for (bridge_pending_t *each = bridge->server_requests.first; each != NULL; each = each->next) {
     mcp__buf_t text = bridge_new_buf();
@@ -148,7 +150,7 @@ void bridge_on_connection_state(mcp_client_t *client, int status, const char *re
     return;
   }
   if (strcmp(bridge->connect_error, reason) != 0)
-    bridge_log("no connection: %s; trying again", reason);
+    bridge_log("not connected: %s; retrying", reason);
   snprintf(bridge->connect_error, sizeof bridge->connect_error, "%s", reason);
   for (bridge_pending_t *each = bridge->host_requests.first, *next; each != NULL; each = next) {
     next = each->next;
@@ -156,19 +158,18 @@ void bridge_on_connection_state(mcp_client_t *client, int status, const char *re
       bridge_fail_request(bridge, each, &bridge_cause_refused, "%s", reason);
     else if (bridge_is_sent(each) && !each->uses_client_initialize)
       bridge_fail_request(bridge, each, &bridge_cause_lost,
-                          "the connection was lost before the answer came: %s", reason);
+                          "the connection was lost before the response arrived: %s", reason);
   }
   cancel_server_requests(bridge);
-  if (bridge->host_requests.first !=
-      NULL) /* before the client's own delay, which may be longer than theirs, is over */
+  if (bridge->host_requests.first != NULL) /* the client's own delay may exceed their deadlines */
     mcp__client_retry_within(bridge->client, BRIDGE_RECONNECT_MS);
 }
 
-/* ---- time ------------------------------------------------------------------------------------------ */
+/* ---- timeouts -------------------------------------------------------------------------------------- */
 
 static void send_cancelled(bridge_t *bridge, const bridge_pending_t *pending) {
   mcp__buf_t text = bridge_new_buf();
-  if (write_cancelled(&text, pending, "no answer in time") == 0)
+  if (write_cancelled(&text, pending, "timeout") == 0)
     mcp__client_send(bridge->client, text.data, text.len);
   mcp__buf_deinit(&text);
 }
@@ -177,9 +178,9 @@ void bridge_time_out_request(bridge_t *bridge, bridge_pending_t *pending) {
   unsigned long long ms = bridge->options->timeout_ms;
   if (bridge_is_sent(pending) && !pending->uses_client_initialize) {
     send_cancelled(bridge, pending);
-    bridge_fail_request(bridge, pending, &bridge_cause_timeout, "no answer within %llu ms", ms);
+    bridge_fail_request(bridge, pending, &bridge_cause_timeout, "no response within %llu ms", ms);
   } else {
     bridge_fail_request(bridge, pending, &bridge_cause_away, "not connected within %llu ms%s%s", ms,
-                        *bridge->connect_error != '\0' ? "; last: " : "", bridge->connect_error);
+                        *bridge->connect_error != '\0' ? "; last error: " : "", bridge->connect_error);
   }
 }

@@ -1,9 +1,9 @@
 /* stdio_transport.c: lines from standard input, lines to standard output.
  *
- * Happy path: a chunk is read, its whole lines are told of, the rest waits for more; output is written at
- * once, and what the system does not take gathers. Both may be pipes, sockets, terminals or files. Failure: a
- * line over the limit is thrown away up to its end; once a reader has gone, output is thrown away. The owner
- * keeps output small by not reading on while there is too much. */
+ * Happy path: reads a chunk, delivers its complete lines and keeps the rest; writes output at once and queues
+ * what the system does not accept. Both streams may be pipes, sockets, terminals or files. Failure: a line
+ * over the limit is discarded up to its newline; after a write error output is discarded. The owner limits
+ * the queue by not reading while it is too long. */
 #include "stdio_transport.h"
 
 #include <errno.h>
@@ -48,7 +48,7 @@ static void end_input(stdio_transport_t *transport, int status) {
   stdio_transport_read(transport, false);
   if (transport->closing)
     return;
-  end_line(transport); /* the last one may lack its newline */
+  end_line(transport); /* the last line may lack a newline */
   transport->events->on_eof(status, transport->arg);
 }
 
@@ -96,14 +96,13 @@ static void read_file(stdio_transport_t *transport) {
   if (!transport->reading || transport->file_reading)
     return;
   transport->file_read.data = transport;
-  transport->file_reading =
-      true; /* with a callback nothing but memory can fail here, and libuv's own is not checked */
+  transport->file_reading = true; /* with a callback uv_fs_read() fails only if out of memory */
   uv_fs_read(transport->loop, &transport->file_read, STDIN_FILENO, &buf, 1, -1, on_file_read);
 }
 
 static void read_stream(stdio_transport_t *transport) {
   int status = uv_read_start(&transport->in.stream, on_alloc, on_read);
-  if (status != 0) /* it is there for writing alone */
+  if (status != 0) /* not open for reading */
     end_input(transport, status);
 }
 
@@ -179,7 +178,7 @@ void stdio_transport_write_line(stdio_transport_t *transport, const char *text, 
   if (transport->write_error != 0 || transport->closing)
     return;
   if (mcp__buf_reserve(out, len + 1) != 0)
-    check_alloc(NULL); /* half a line would be worse than the end */
+    check_alloc(NULL); /* never write half a line */
   mcp__buf_append(out, text, len);
   replace_newlines(out->data + out->len - len, len);
   mcp__buf_append(out, "\n", 1);
@@ -190,7 +189,7 @@ size_t stdio_transport_backlog(const stdio_transport_t *transport) {
   return transport->queued.len + transport->writing.len;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- open and close -------------------------------------------------------------------------------- */
 
 static void on_handle_closed(uv_handle_t *handle) {
   stdio_transport_t *transport = handle->data;

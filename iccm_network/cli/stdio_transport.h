@@ -1,5 +1,5 @@
-/* stdio_transport.h: standard input as lines and standard output, on a loop that never waits for either of
- * them. */
+/* stdio_transport.h: reads lines from standard input and writes lines to standard output without blocking the
+ * event loop. */
 #ifndef ICCM_CLI_STDIO_TRANSPORT_H
 #define ICCM_CLI_STDIO_TRANSPORT_H
 
@@ -9,17 +9,17 @@
 enum { STDIO_TRANSPORT_CHUNK = 64 * 1024 };
 
 typedef struct stdio_transport_events {
-  /* Without its end; never an empty one; borrowed. */
+  /* A line without its newline, never empty; borrowed. */
   void (*on_line)(const char *text, size_t len, void *arg);
-  void (*on_too_long)(void *arg);        /* instead of a line over the limit, which is gone */
-  void (*on_eof)(int status, void *arg); /* of input, once: 0, or libuv's code */
+  void (*on_too_long)(void *arg);        /* a line over the limit was discarded */
+  void (*on_eof)(int status, void *arg); /* end of input, once: 0 or a libuv error */
   void (*on_closed)(void *arg);          /* after stdio_transport_close() */
 } stdio_transport_events_t;
 
 typedef union stdio_transport_handle {
   uv_handle_t handle;
   uv_stream_t stream;
-  uv_pipe_t pipe; /* a socket, too */
+  uv_pipe_t pipe; /* also for sockets */
   uv_tty_t tty;
 } stdio_transport_handle_t;
 
@@ -28,26 +28,29 @@ typedef struct stdio_transport {
   const stdio_transport_events_t *events;
   void *arg;
   stdio_transport_handle_t in, out;
-  bool in_is_file, out_is_file; /* of which the system always has, and takes, all at once */
+  bool in_is_file, out_is_file; /* files are always readable and writable */
   uv_fs_t file_read;
-  bool file_reading; /* file_read is under way */
+  bool file_reading; /* file_read is in progress */
   uv_write_t write;
-  mcp__buf_t line;            /* begun */
-  mcp__buf_t queued, writing; /* output: behind what the system holds, and that */
+  mcp__buf_t line;            /* incomplete input line */
+  mcp__buf_t queued, writing; /* output: not yet passed to libuv; being written */
   bool reading, at_eof, too_long, closing;
-  int write_error;  /* libuv's code: nothing can be written any more; else 0 */
-  int open_handles; /* open */
+  int write_error; /* a libuv error, after which output is discarded; 0: none */
+  int open_handles;
   char chunk[STDIO_TRANSPORT_CHUNK];
 } stdio_transport_t;
 
-/* Reading is off at first. 0 or libuv's code; to be closed in any case. */
+/* Reading is off at first. Returns 0 or a libuv error; close it in either case. */
 int stdio_transport_open(stdio_transport_t *transport, uv_loop_t *loop, size_t max_line,
                          const stdio_transport_events_t *events, void *arg);
-/* off: a chunk that was read is still told of to its end. on: on_eof may fire from inside. */
+/* Turns reading on or off. off: the lines of a chunk already read are still delivered. on: on_eof may be
+ * called from inside. */
 void stdio_transport_read(stdio_transport_t *transport, bool on);
-/* A line, whose newlines become blanks: such as may stand between the tokens of JSON. */
+/* Writes a line. Newlines in text become blanks, which is safe in JSON. */
 void stdio_transport_write_line(stdio_transport_t *transport, const char *text, size_t len);
-size_t stdio_transport_backlog(const stdio_transport_t *transport); /* bytes that nobody has taken yet */
-void stdio_transport_close(stdio_transport_t *transport);           /* what is not written is lost */
+/* Bytes of output that are not yet written. */
+size_t stdio_transport_backlog(const stdio_transport_t *transport);
+/* Closes the streams; unwritten output is lost. */
+void stdio_transport_close(stdio_transport_t *transport);
 
 #endif

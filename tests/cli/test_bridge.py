@@ -1,5 +1,5 @@
-"""`iccm bridge` as an MCP host sees it: lines on pipes, in front of real servers that are killed and come back, and of
-peers that misbehave."""
+"""`iccm bridge` from the view of an MCP host: lines on pipes, with real servers that are killed and restarted, and with
+misbehaving fake servers."""
 import contextlib
 import json
 import math
@@ -53,8 +53,8 @@ def start(*words, env=None, **options):
 
 
 class Bridge:
-    """A host: send() writes a line, receive() answers the next one that came, as JSON; leaving closes standard input and
-    expects exit status 0 without another line. read=False: nothing is read before .read()."""
+    """An MCP host: send() writes a line, receive() returns the next line as JSON. Leaving the context closes standard input
+    and expects exit status 0 without another line. read=False: nothing is read before .read()."""
 
     def __init__(self, url, *options, read=True, read_errors=True, env=None):
         self.process = start(*options, url, env=env)
@@ -135,7 +135,7 @@ class Bridge:
 
 
 class Connection:
-    """One connection of a ScriptedServer: send() sends a message or text, heard holds what came and is no initialize."""
+    """One connection of a ScriptedServer: send() sends a message or text; received holds the messages after the handshake."""
 
     def __init__(self, conn):
         self.socket, self.received, self.handshake = conn, queue.Queue(), []
@@ -155,7 +155,7 @@ class Connection:
 
 
 class ScriptedServer(FakeServer):
-    """A server whose words a test chooses: connection() returns the next connection, once initialize and initialized came."""
+    """A server whose messages the test chooses: connection() returns the next connection after its handshake."""
 
     def __init__(self, welcome=WELCOME):
         super().__init__(self.talk)
@@ -196,7 +196,7 @@ class Case(unittest.TestCase):
         self.assertRegex(answer["error"]["message"], pattern)
 
     def initialized_within(self, seconds, url, pattern):
-        """What initialize is answered by a bridge with so short a time-out, or a longer one, if that left no time for it."""
+        """The response to initialize with this timeout, or a longer one until the response matches pattern."""
 
         def begin(seconds):
             with Bridge(url, "--timeout", seconds) as bridge:
@@ -205,14 +205,14 @@ class Case(unittest.TestCase):
         return growing_timeout(seconds, begin, lambda answer: re.search(pattern, str(answer)))
 
     def long_enough(self, seconds):
-        """A time-out, of so many seconds at least, within which a bridge begins on this machine."""
+        """A timeout, at least so many seconds, within which a bridge initializes on this machine."""
         began = time.monotonic()
         with self.bridged():
             return max(seconds, math.ceil(10 * (time.monotonic() - began)))
 
     @contextlib.contextmanager
     def bridged(self, *options, **settings):
-        """A bridge and the connection of a ScriptedServer behind it."""
+        """A bridge, its connection to a ScriptedServer, and that server."""
         with ScriptedServer() as peer, Bridge(peer.url, *options, **settings) as bridge:
             self.assertEqual(bridge.initialize()["result"], WELCOME)
             yield bridge, peer.connection(), peer
@@ -250,7 +250,7 @@ class Passes(Case):
                 conn.send({"jsonrpc": "2.0", "id": number, "result": {}})
                 self.assertEqual(bridge.receive(), {"jsonrpc": "2.0", "id": number, "result": {}})
             conn.disconnect()
-            bridge.wait_for("trying again")
+            bridge.wait_for("retrying")
             bridge.send(request(4, "ping"))
             conn = peer.connection()
             self.assertEqual(conn.handshake[0]["params"], other, "what the host said last")
@@ -330,13 +330,13 @@ class Passes(Case):
         with self.bridged() as (bridge, conn, _):
             for text in ("nonsense", "[]", "1", '{"jsonrpc":"2.0","id":99,"result":{}}'):
                 conn.send(text)
-            conn.send(notification("notifications/last")) # once that came, all before has been read: nothing was asked then
+            conn.send(notification("notifications/last"))  # once it arrives, all messages before it were read
             self.assertEqual(bridge.receive()["method"], "notifications/last")
             bridge.send(request(1, "ping"))
             conn.receive()
             conn.send({"jsonrpc": "2.0", "id": 1, "result": {}})
             self.assertEqual(bridge.receive()["id"], 1)
-            bridge.wait_for("the server sent what is no message: not valid JSON")
+            bridge.wait_for("received an invalid message: not valid JSON")
 
     def test_an_answer_that_cannot_be_read_is_an_error_at_once(self):
         for text in (
@@ -456,7 +456,7 @@ class Restarts(Case):
                 self.assertEqual(bridge.receive()["id"], 3)
                 server.program.kill()
                 for number in 1, 2:
-                    self.expect_cause(bridge.receive(), number, "lost", "before the answer came")
+                    self.expect_cause(bridge.receive(), number, "lost", "before the response arrived")
                 bridge.send(call(4, "sleep", ms=1), request("5", "ping"))
                 server.program.start()
                 self.assertEqual({bridge.receive()["id"], bridge.receive()["id"]}, {4, "5"})
@@ -485,7 +485,7 @@ class Restarts(Case):
             self.assertEqual(sorted(answer["id"] for answer in answers), list(range(1, count + 1)))
             causes = {answer["error"]["data"]["cause"] for answer in answers if "error" in answer}
             self.assertLessEqual(causes, {"lost", "full"})
-            server.program.port()  # what has only begun to start would die of the signal to stop
+            server.program.port()  # wait for the start: a starting server would die of the signal to stop
 
     def test_the_handshake_is_said_again_and_its_answer_hidden(self):
         with self.bridged() as (bridge, conn, peer):
@@ -521,7 +521,7 @@ class Restarts(Case):
         came = []
 
         def try_soon(why):
-            """Two attempts follow each other sooner than the client's own delay lets them."""
+            """Waits for two attempts with less than the client's own delay between them."""
             first = len(came)
             wait_until(lambda: any(after - before < 2.5 for before, after in zip(came[first:], came[first + 1 :])), why)
 
@@ -543,15 +543,15 @@ class Restarts(Case):
             with Bridge(echo.url) as bridge:
                 bridge.send(request(0, "initialize", **HELLO), notification("notifications/initialized"), request(1, "ping"))
                 bridge.send(request(2, "ping"), notification("notifications/cancelled", requestId=2))
-                bridge.wait_for("connection refused; trying again")
+                bridge.wait_for("connection refused; retrying")
                 echo.program.start()
                 self.assertEqual([bridge.receive()["id"] for _ in range(2)], [0, 1])
 
 
 class Fails(Case):
     def test_a_server_that_is_away(self):
-        initialized_within = self.initialized_within(0.3, f"127.0.0.1:{free_port()}", "connection refused")
-        self.expect_cause(begun, 0, "away", "not connected within [1-9][0-9]*00 ms; last: .*connection refused")
+        initialized = self.initialized_within(0.3, f"127.0.0.1:{free_port()}", "connection refused")
+        self.expect_cause(initialized, 0, "away", "not connected within [1-9][0-9]*00 ms; last error: .*connection refused")
         with Bridge(f"127.0.0.1:{free_port()}", "--timeout", "0.3") as bridge:
             for _ in range(2):
                 self.expect_cause(bridge.exchange(request("a", "ping")), "a", "away", "not connected within 300 ms")
@@ -568,7 +568,7 @@ class Fails(Case):
     def test_a_peer_that_never_answers(self):
         seconds = self.long_enough(2)
         with self.bridged("--timeout", seconds) as (bridge, conn, _):
-            self.expect_cause(bridge.exchange(call("c", "x")), "c", "timeout", f"no answer within {seconds * 1000} ms")
+            self.expect_cause(bridge.exchange(call("c", "x")), "c", "timeout", f"no response within {seconds * 1000} ms")
             self.assertEqual(json.loads(conn.receive())["id"], "c")
             self.assertEqual(json.loads(conn.receive())["params"]["requestId"], "c")
             conn.send({"jsonrpc": "2.0", "id": "c", "result": {}})
@@ -600,7 +600,7 @@ class Fails(Case):
     def test_an_id_in_use(self):
         with self.bridged() as (bridge, conn, _):
             bridge.send(request(1, "ping"), request(1, "ping"))
-            self.expect_error(bridge.receive(), 1, -32600, "waits for its answer")
+            self.expect_error(bridge.receive(), 1, -32600, "already in flight")
             conn.send({"jsonrpc": "2.0", "id": 1, "result": {}})
             self.assertEqual(bridge.receive()["result"], {})
 
@@ -614,7 +614,7 @@ class Fails(Case):
                 self.assertEqual(bridge.wait(), code)
             with Bridge(f"127.0.0.1:{free_port()}") as bridge:
                 bridge.send(request(1, "ping"))
-                bridge.wait_for("no connection")
+                bridge.wait_for("not connected")
                 bridge.process.send_signal(number)
                 self.expect_cause(bridge.receive(), 1, "ended")
                 self.assertEqual(bridge.wait(), code)
@@ -697,7 +697,7 @@ class Ends(Case):
             (("http://a",), "ws://"),
             (("--trace", "", "a"), "--trace takes 1 to 128"),
             (("--trace", 129 * "t", "a"), "--trace takes 1 to 128"),
-            (("--count", "1", "a"), "no option of iccm bridge"),
+            (("--count", "1", "a"), "not an option of iccm bridge"),
         ):
             process = start(*words)
             out, err = process.communicate(timeout=WAIT_S)
@@ -743,7 +743,7 @@ class Limits(Case):
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
 
     def test_a_host_that_does_not_read(self):
-        """The server cannot get rid of more than sockets and pipes hold; then the host reads, and misses nothing."""
+        """The server can send only as much as sockets and pipes hold; then the host reads everything."""
         count, text = 2000, 65536 * "x"
         with ScriptedServer() as peer, Bridge(peer.url, read=False) as bridge:
             bridge.send(request(0, "initialize", **HELLO), notification("notifications/initialized"))
@@ -759,7 +759,7 @@ class Limits(Case):
             flooding.start()
             stood = [-1, time.monotonic()]
 
-            def stands():  # for a second: what waits is full
+            def stands():  # no progress for a second: all buffers are full
                 if stood[0] != len(said):
                     stood[:] = len(said), time.monotonic()
                 return time.monotonic() - stood[1] > 1
@@ -781,7 +781,7 @@ class Limits(Case):
             self.assertEqual(bridge.receive()["id"], 1)
 
     def test_a_server_that_does_not_read(self):
-        """The host is held up, and what it has asked fails in time."""
+        """The host is blocked, and its requests fail at their deadlines."""
 
         def serve(conn):
             conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -816,11 +816,11 @@ class Limits(Case):
             bridge.send(request(1, "x"))
             conn.receive()
             conn.send('{"jsonrpc":"2.0","id":1,"result":[' + 8000000 * "1," + "1]}")
-            self.expect_cause(bridge.receive(), 1, "lost", "no memory to read")
+            self.expect_cause(bridge.receive(), 1, "lost", "out of memory for a message")
             peer.connection()
 
     def test_a_server_that_asks_and_does_not_read(self):
-        """32 MiB of refusals wait for it at most."""
+        """At most 32 MiB of rejections are queued."""
         ping = json.dumps(request(1, "ping")).encode()
         flood = 4096 * (b"\x81" + bytes([len(ping)]) + ping)
 
@@ -836,7 +836,7 @@ class Limits(Case):
             bridge.initialize()
             bridge.send(request(2, "ping"))
             self.assertEqual(bridge.receive()["method"], "ping")
-            self.expect_cause(bridge.receive(), 2, "lost", "does not take the answers")
+            self.expect_cause(bridge.receive(), 2, "lost", "does not read the responses")
             bridge.process.terminate()
             bridge.wait()
             while bridge.lines.get(timeout=WAIT_S) != "":

@@ -1,4 +1,4 @@
-/* The list of what waits: found by id, oldest first, counted. */
+/* bridge_pending: lookup by id, order and counters. */
 #include <string.h>
 #include "cli_test.h"
 #include "bridge_pending.h"
