@@ -1,7 +1,7 @@
 /* apply_schema.c: see apply_schema.h.
  *
- * What is misspelt may be dropped silently by the server: hence the warnings. Failure: a list of tools that
- * does not come costs LIST_MAX_MS at most, and nothing else.
+ * The warnings exist because a server may silently ignore a misspelt argument. Failure: a missing response to
+ * tools/list delays the call by at most LIST_MAX_MS.
  */
 #include "apply_schema.h"
 
@@ -12,7 +12,8 @@
 #include "error_report.h"
 #include "sync_client.h"
 
-enum { LIST_MAX_MS = 2000, LIST_TIME_DIVISOR = 4 }; /* time for the schema, and what part of all it may be */
+/* Limits of tools/list: absolute, and as a fraction of --timeout. */
+enum { LIST_MAX_MS = 2000, LIST_TIME_DIVISOR = 4 };
 
 typedef struct schema_request {
   const print_t *out;
@@ -38,20 +39,20 @@ static const char *nearest_property(yyjson_val *properties, yyjson_mut_val *name
 
 static void warn(const char *tool, yyjson_mut_val *name, const char *nearest) {
   const print_t err = {stderr, 0, false};
-  fputs("iccm: warning: ", stderr);
+  fputs("iccm: warning: the schema of ", stderr);
   print_line(&err, tool, strlen(tool), 0);
-  fputs(" lists no argument \"", stderr);
+  fputs(" has no argument \"", stderr);
   print_line(&err, yyjson_mut_get_str(name), yyjson_mut_get_len(name), 0);
   fputc('"', stderr);
   if (nearest != NULL) {
-    fputs("; the nearest it lists is \"", stderr);
+    fputs(" (nearest: \"", stderr);
     print_line(&err, nearest, strlen(nearest), 0);
-    fputc('"', stderr);
+    fputs("\")", stderr);
   }
   fputc('\n', stderr);
 }
 
-/* Of an object and those in it, as far as the schema says their properties. */
+/* Also checks nested objects whose properties the schema defines. */
 static void warn_of_unknown(const char *tool, yyjson_val *schema, yyjson_mut_val *object) {
   yyjson_val *properties = yyjson_obj_get(schema, "properties");
   size_t i, max;

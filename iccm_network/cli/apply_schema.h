@@ -1,14 +1,14 @@
-/* apply_schema.h: arguments of the command line, as the schema of their tool has them. */
+/* apply_schema.h: converts command-line arguments to the types in their tool's schema. */
 #ifndef ICCM_CLI_APPLY_SCHEMA_H
 #define ICCM_CLI_APPLY_SCHEMA_H
 
 #include "print.h"
 #include "sync_client.h"
 
-/* Asks the server for the schema of the tool of the client's options, which arguments were read from: gives
- * the arguments the types of that schema, and warns on standard error of each that it does not list. Where no
- * schema comes, they stay as they are. Returns 0; or, where there is no connection, an exit code after that
- * was reported. *disconnected: the connection ended meanwhile, and the call needs another. */
+/* Requests tools/list, converts arguments to the types in the schema of sync->options->tool, and prints a
+ * warning on stderr for each argument that is not in the schema. arguments: parsed from those options. If the
+ * schema cannot be read, they do not change. Returns 0, or an exit code after reporting that the connection
+ * failed. *disconnected: the connection was lost; the call needs a new one. */
 int apply_schema(sync_client_t *sync, const print_t *out, yyjson_mut_doc *arguments, bool *disconnected);
 
 #endif

@@ -1,13 +1,13 @@
-/* arguments.c: words of the command line -> JSON arguments.
+/* arguments.c: command-line arguments -> JSON arguments.
  *
  *     text=hello times=3 deep='{"a":[1]}' code:='"007"'
  *     {"text":"hello"}
  *     -                    (the object is read from standard input)
  *
- * Words are read before anything is sent, when the tool's schema is not known yet: arguments_set_types()
- * reads them again with it. Numbers beyond 64 bits keep their digits. Failures: not JSON, not an object, a
- * word without
- * =, an empty key, a key twice, text that is not UTF-8, an input larger than MAX_INPUT_BYTES.
+ * Arguments are parsed before anything is sent, when the tool's schema is not known yet;
+ * arguments_set_types() then converts them. Numbers beyond 64 bits keep their digits. Failures: invalid JSON,
+ * not an object, an argument without =, an empty key, a duplicate key, invalid UTF-8, input larger than
+ * MAX_INPUT_BYTES.
  */
 #include <iccm_service.h>
 #include <stdbool.h>
@@ -25,7 +25,7 @@ static yyjson_mut_doc *parse_object(const char *text, size_t len, char *error) {
   yyjson_doc *doc = mcp_json_read(text, len);
   yyjson_mut_doc *object = NULL;
   if (doc == NULL)
-    snprintf(error, ARGUMENTS_ERROR_SIZE, "the arguments cannot be read: %s", mcp_last_error());
+    snprintf(error, ARGUMENTS_ERROR_SIZE, "cannot parse the arguments: %s", mcp_last_error());
   else if (!yyjson_is_obj(yyjson_doc_get_root(doc)))
     snprintf(error, ARGUMENTS_ERROR_SIZE, "the arguments are JSON, but not an object {…}");
   else
@@ -49,14 +49,14 @@ static yyjson_mut_doc *parse_input(FILE *input, char *error) {
   if (len > MAX_INPUT_BYTES)
     snprintf(error, ARGUMENTS_ERROR_SIZE, "standard input holds more than %d MiB", MAX_INPUT_BYTES >> 20);
   else if (ferror(input))
-    snprintf(error, ARGUMENTS_ERROR_SIZE, "standard input cannot be read");
+    snprintf(error, ARGUMENTS_ERROR_SIZE, "cannot read standard input");
   else
     object = parse_object(text, len, error);
   free(text);
   return object;
 }
 
-/* ---- Words ---- */
+/* ---- key=value ---- */
 
 /* key=text, or key:=json. */
 typedef struct arg {
@@ -74,9 +74,9 @@ static bool split(const char *arg, arg_t *parts) {
   return len > 0;
 }
 
-/* Of types: JSON, where the text is JSON of one of them, but not of a string; else text, where they allow
- * that; else whatever the text is, for the server to judge. With all of them, JSON where the text is JSON.
- * NULL: it is no UTF-8. */
+/* Text that is JSON of one of the types, but not a string, becomes that JSON. Other text becomes a string if
+ * types includes strings; otherwise JSON if it is JSON, else a string, and the server validates it.
+ * SCHEMA_TYPES_ALL: JSON if the text is JSON. NULL: invalid UTF-8. */
 static yyjson_mut_val *read_value(yyjson_mut_doc *object, const char *text, unsigned types) {
   yyjson_doc *json = mcp_json_read(text, strlen(text));
   unsigned type = json != NULL ? schema_type_of(yyjson_doc_get_root(json)) : 0;
@@ -106,7 +106,7 @@ static bool add_arg(yyjson_mut_doc *object, const char *arg, char *error) {
   }
   yyjson_doc *json = parts.json ? mcp_json_read(parts.text, strlen(parts.text)) : NULL;
   if (parts.json && json == NULL) {
-    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\": behind := %s", mcp_redact_setting(NULL, arg, shown),
+    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\": after := %s", mcp_redact_setting(NULL, arg, shown),
              mcp_last_error());
     return false;
   }
@@ -123,7 +123,7 @@ static bool add_arg(yyjson_mut_doc *object, const char *arg, char *error) {
   return true;
 }
 
-/* Whether they are key=value each. */
+/* Not one JSON object, and not "-". */
 static bool are_key_values(int count, char *const *args) {
   return count != 1 || (strcmp(args[0], "-") != 0 && args[0][strspn(args[0], " \t\r\n")] != '{');
 }
@@ -143,7 +143,7 @@ yyjson_mut_doc *arguments_parse(int count, char *const *args, FILE *input, char 
   return object;
 }
 
-/* The schema of an argument; NULL: there is none. */
+/* The schema of an argument; NULL: none. */
 static yyjson_val *property_schema(yyjson_val *schema, const arg_t *parts) {
   yyjson_val *property = yyjson_obj_getn(yyjson_obj_get(schema, "properties"), parts->key, parts->key_len);
   return property != NULL ? property : yyjson_obj_get(schema, "additionalProperties");

@@ -1,4 +1,4 @@
-/* arguments.h: the words behind a tool's name, as the object of its arguments. */
+/* arguments.h: the command-line arguments after a tool's name, as a JSON object. */
 #ifndef ICCM_CLI_ARGUMENTS_H
 #define ICCM_CLI_ARGUMENTS_H
 
@@ -7,14 +7,14 @@
 
 enum { ARGUMENTS_ERROR_SIZE = 256 };
 
-/* No words: an empty object. One word that starts with {: that JSON object. "-": the JSON object that input
- * holds. Else each word is key=value; a value that is valid JSON is taken as JSON, any other as text; or
- * key:=value, which has to be JSON. Returns a new document, or NULL and one line in error. */
+/* No arguments: an empty object. One argument that starts with {: that JSON object. "-": the JSON object read
+ * from input. Otherwise each argument is key=value, whose value is JSON if it is valid JSON and text if not,
+ * or key:=value, whose value must be JSON. Returns a new document, or NULL and one line in error. */
 yyjson_mut_doc *arguments_parse(int count, char *const *args, FILE *input, char error[ARGUMENTS_ERROR_SIZE]);
 
-/* Reads the values of key=value again, now with the schema of the object: where it allows text, a value is
- * text, quotes included, unless it is JSON of another type that the schema allows. arguments and words are
- * those of arguments_parse(); what came as JSON stays. */
+/* Converts the values of key=value to the types in the object's schema: where it allows text, a value is
+ * text, quotes included, unless it is JSON of another allowed type. arguments and args are those of
+ * arguments_parse(). Values of key:=value and of a JSON object do not change. */
 void arguments_set_types(yyjson_mut_doc *arguments, int count, char *const *args, yyjson_val *schema);
 
 #endif

@@ -1,13 +1,13 @@
-/* bench.c: `iccm bench URL TOOL [ARGUMENTS]`. Calls a tool as fast as the server answers.
+/* bench.c: `iccm bench URL TOOL [ARGUMENTS]`. Calls a tool as fast as the server responds.
  *
- * Lanes are connections, slots are calls in flight on them; a slot starts its next call when its last one is
- * answered. Phases: CONNECT (each lane makes one call, MAX_CONNECTING lanes at a time; a failure here ends
- * the run with its own report), WARM_UP, MEASURE (only answers in here count), DRAIN (no new calls; ends when
- * all were answered, which their own timeout bounds).
+ * Each client is a connection; each of its slots holds one call in flight and starts the next call when the
+ * response arrives. Phases: CONNECT (each client makes one call, MAX_CONNECTING clients at a time; a failure
+ * is reported and ends the run), WARM_UP, MEASURE (only responses in this phase count), DRAIN (no new calls;
+ * ends when all calls have ended, at the latest after their timeout).
  *
- * A call that the library refused or lost is counted and its slot rests until the next tick: a server that
- * has gone must not turn the run into a loop of immediate failures. A JSON-RPC error is an answer, and its
- * slot goes on at once.
+ * A call that fails without a response is counted, and its slot waits for the next tick: an unavailable
+ * server must not cause a loop of immediate failures. A JSON-RPC error is a response; its slot continues at
+ * once.
  */
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -29,24 +29,24 @@ typedef struct bench bench_t;
 
 typedef struct slot {
   bench_t *bench;
-  mcp_client_t *client; /* its lane, shared with other slots */
+  mcp_client_t *client; /* shared with other slots */
   uint64_t began_ns;
-  bool waits_for_tick; /* waits for the next tick */
+  bool waits_for_tick;
 } slot_t;
 
 struct bench {
   const options_t *options;
   const print_t *out;
-  yyjson_mut_doc *arguments; /* the template of each call */
+  yyjson_mut_doc *arguments; /* copied for each call */
   uv_loop_t loop;
   uv_timer_t tick;
   enum phase phase;
-  uint64_t phase_ends_ms; /* of uv_now() */
+  uint64_t phase_ends_ms; /* in uv_now() */
   mcp_client_t **clients;
-  slot_t *slots; /* those of lane i start at i * options->in_flight */
+  slot_t *slots; /* those of clients[i] start at i * options->in_flight */
   int clients_started, clients_ready, clients_open;
   int in_flight;
-  bool connected; /* some lane, at least once */
+  bool connected; /* some client was connected at least once */
   int code;
   bench_result_t result;
   bench_usage_t before;
@@ -93,7 +93,7 @@ static void start_clients(bench_t *bench) {
   }
 }
 
-/* The first answer on a lane. */
+/* The first response on a connection. */
 static void on_first_response(slot_t *slot, const mcp_result_t *result) {
   bench_t *bench = slot->bench;
   if (result->status != 0 || result->is_error) {
@@ -195,7 +195,7 @@ static void on_tick(uv_timer_t *tick) {
   }
 }
 
-/* Descriptors for all connections, as far as the system lets us. */
+/* Raises the soft limit of descriptors to the hard limit. */
 static void raise_descriptor_limit(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -230,7 +230,8 @@ static void run(bench_t *bench) {
   uv_run(&bench->loop, UV_RUN_DEFAULT);
 }
 
-/* The types of the arguments, over a connection that ends before the measurement. 0, or an exit code. */
+/* Converts the arguments to the types in the schema, over a connection that is closed before the measurement.
+ * Returns 0 or an exit code. */
 static int fetch_argument_types(bench_t *bench) {
   sync_client_t sync;
   bool disconnected;
@@ -248,11 +249,11 @@ int bench_run(const options_t *options, const print_t *out) {
   bench->arguments = arguments_parse(options->arg_count, options->args, stdin, error);
   int status = uv_loop_init(&bench->loop);
   if (status != 0) /* UNTESTED: needs a process without descriptors */
-    bench->code = report_usage_error(options, out, "no event loop: %s", uv_strerror(status));
+    bench->code = report_usage_error(options, out, "cannot create an event loop: %s", uv_strerror(status));
   else if (bench->arguments == NULL)
     bench->code = report_usage_error(options, out, "%s", error);
   else if (!bench_usage_read(&bench->before, options->server_pid))
-    bench->code = report_usage_error(options, out, "there is no process %d", options->server_pid);
+    bench->code = report_usage_error(options, out, "no process %d", options->server_pid);
   else if (!create_clients(bench))
     bench->code = report_usage_error(options, out, "%s", mcp_last_error());
   else if ((bench->code = fetch_argument_types(bench)) == 0)

@@ -1,5 +1,5 @@
-/* bench_report.c: figures of a bench. The time that this process used itself is told too: near 100 % the
- * client was the bottleneck, and only the figure per second of the server's CPU means something. */
+/* bench_report.c: the results of a benchmark. They include the CPU time of this process: near 100 % the
+ * client was the bottleneck, and only the calls per CPU second of the server are meaningful. */
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -75,7 +75,7 @@ static double quantile_us(const bench_result_t *result, double share) {
   return (double)histogram_quantile(&result->latency_ns, share) / 1e3;
 }
 
-/* Below one tick of the kernel's clock there is nothing to divide by. */
+/* 0 if the CPU time is below one clock tick. */
 static double per_server_second(const bench_result_t *result) {
   double cpu = result->used.server_cpu;
   return cpu > 0 ? (double)result->latency_ns.total / cpu : 0;
@@ -101,7 +101,7 @@ static void print_json_results(const bench_result_t *result, const options_t *op
 
 static void print_results(const bench_result_t *result, const options_t *options, const print_t *out) {
   FILE *file = out->file;
-  fprintf(file, "%d connections, %d calls in flight on each, %.1f s\n", options->connections,
+  fprintf(file, "%d connections, %d calls in flight per connection, %.1f s\n", options->connections,
           options->in_flight, result->used.now);
   fprintf(file, "calls/s  %.0f\n", (double)result->latency_ns.total / result->used.now);
   fprintf(file, "p50      %.1f µs\n", quantile_us(result, 0.5));
@@ -110,13 +110,13 @@ static void print_results(const bench_result_t *result, const options_t *options
   fprintf(file, "errors   %llu\n", (unsigned long long)error_count(result));
   for (int i = 0; i < result->code_count; i++) {
     const bench_error_t *error = &result->errors[i];
-    fprintf(file, "  %llu of code %d: ", (unsigned long long)error->count, error->code);
+    fprintf(file, "  %llu with code %d: ", (unsigned long long)error->count, error->code);
     print_line(out, error->message, strlen(error->message), 0);
     fputc('\n', file);
   }
   fprintf(file, "CPU      client %.0f %%", 100 * result->used.own_cpu / result->used.now);
   if (options->server_pid != 0)
-    fprintf(file, ", server %.0f %%: %.0f calls a second of the server's CPU",
+    fprintf(file, ", server %.0f %%: %.0f calls per CPU second of the server",
             100 * result->used.server_cpu / result->used.now, per_server_second(result));
   fputc('\n', file);
 }

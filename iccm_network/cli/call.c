@@ -1,7 +1,7 @@
-/* call.c: `iccm call URL TOOL [ARGUMENTS]`. Calls the tool once and prints its answer.
+/* call.c: `iccm call URL TOOL [ARGUMENTS]`. Calls the tool once and prints its result.
  *
- * The answer is the value that the library found in the result, lines of a log as `iccm logs` shows them;
- * where the result is a text that is not JSON, or several parts, the parts are printed one after the other.
+ * Prints the value that the library found in the result, log lines in the format of `iccm logs`. A result
+ * that is text but not JSON, or that has several parts, is printed part by part.
  */
 #include <iccm_service.h>
 #include <string.h>
@@ -21,9 +21,9 @@ typedef struct call_state {
   progress_t progress;
 } call_state_t;
 
-/* ---- The answer ---- */
+/* ---- the result ---- */
 
-/* The parts of a result that carries nothing structured; NULL where value is the tool's own answer. */
+/* The content parts of an unstructured result; NULL: result->value is the tool's value. */
 static yyjson_val *parts_of(const mcp_result_t *result) {
   yyjson_val *parts = yyjson_obj_get(result->value, "content");
   yyjson_val *text = yyjson_obj_get(yyjson_arr_get_first(parts), "text");
@@ -32,7 +32,7 @@ static yyjson_val *parts_of(const mcp_result_t *result) {
   return whole ? parts : NULL;
 }
 
-static void print_answer(const print_t *out, const mcp_result_t *result) {
+static void print_result(const print_t *out, const mcp_result_t *result) {
   size_t i, max;
   yyjson_val *part, *parts = parts_of(result);
   if (parts == NULL) {
@@ -52,7 +52,7 @@ static void on_progress(mcp_client_t *client, const mcp_progress_t *report, void
   progress_show(&state->progress, report);
 }
 
-static void on_answer(sync_client_t *sync, const mcp_result_t *result, void *arg) {
+static void on_result(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   call_state_t *state = arg;
   progress_end(&state->progress);
   if (result->status != 0 || result->is_error)
@@ -61,10 +61,10 @@ static void on_answer(sync_client_t *sync, const mcp_result_t *result, void *arg
   else if (sync->options->json)
     print_json(state->out, result->value, false);
   else
-    print_answer(state->out, result);
+    print_result(state->out, result);
 }
 
-/* The trace id that was asked for, or a new one; NULL: none. */
+/* The value of --trace, or a new id for "new"; NULL: none. */
 static const char *resolve_trace_id(const char *option, char uuid[MCP_UUID_SIZE]) {
   if (option == NULL || strcmp(option, "new") != 0)
     return option;
@@ -73,7 +73,7 @@ static const char *resolve_trace_id(const char *option, char uuid[MCP_UUID_SIZE]
   return uuid;
 }
 
-/* 0: a client in that trace, if any; else an exit code, and nothing to end. */
+/* 0, or an exit code; then there is nothing to close. */
 static int begin(sync_client_t *sync, const options_t *options, const print_t *out, const char *trace) {
   int code = sync_client_open(sync, options, out);
   if (code == 0 && trace != NULL && mcp_client_set_trace_id(sync->client, trace) != 0)
@@ -86,12 +86,11 @@ static void call(sync_client_t *sync, call_state_t *state, yyjson_mut_doc *argum
   progress_begin(&state->progress);
   sync->progress_cb = sync->options->progress ? on_progress : NULL;
   sync->progress_arg = state;
-  sync_client_call(sync, sync->options->tool, arguments, on_answer, state);
+  sync_client_call(sync, sync->options->tool, arguments, on_result, state);
 }
 
 int call_run(const options_t *options, const print_t *out) {
-  sync_client_t syncs[2],
-      *sync = syncs; /* the second where asking for the list has cost the first connection */
+  sync_client_t syncs[2], *sync = syncs; /* the second one if tools/list lost the first connection */
   call_state_t state = {.out = out};
   char error[ARGUMENTS_ERROR_SIZE], uuid[MCP_UUID_SIZE];
   yyjson_mut_doc *arguments = arguments_parse(options->arg_count, options->args, stdin, error);
@@ -115,6 +114,6 @@ int call_run(const options_t *options, const print_t *out) {
     yyjson_mut_doc_free(arguments);
   if (code == 0)
     code = sync_client_close(sync, state.code);
-  /* Last, since a peer that is slow to close may end the process here. */
+  /* Last: this may end the process if the peer is slow to close. */
   return disconnected ? sync_client_close(&syncs[0], code) : code;
 }

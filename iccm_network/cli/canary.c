@@ -1,14 +1,13 @@
-/* canary.c: `iccm canary [URL]`. Logs a line a second by Godot's logger_log and reads it back by
- * logger_query: what an operator leaves running, to hear when the log is not what it promises to be.
+/* canary.c: `iccm canary [URL]`. Logs a line every second with Godot's logger_log and reads it back with
+ * logger_query. An operator leaves it running to detect lost, doubled or late log lines.
  *
- * All lines of a run have one trace id, by which they are read, and a number in their data. Each second one
- * is logged and the last ones are read; each minute all of the last hour, since a line may come twice long
- * after it came. What was answered ok must be there, once, and soon. Where the answer did not come, a line
- * may be there or not.
+ * All lines of a run have the same trace id, which selects them, and a number in their data. Every second it
+ * logs one line and reads the latest ones; every minute it reads those of the last hour, since a duplicate
+ * may appear late. An accepted line must appear exactly once, within the limit for late lines. A line whose
+ * call got no response may be stored or not.
  *
- * Failure: when the very first line cannot be logged, that is reported, and the end. Later nothing ends it
- * but its time, SIGINT, SIGTERM, or a reader of its output that has gone: Godot away is told, once each time,
- * and counted.
+ * Failure: if the first line cannot be logged, this is reported and the command ends. After that only
+ * --seconds, SIGINT, SIGTERM or a closed output ends it: an outage of Godot is reported once and counted.
  */
 #include <iccm_service.h>
 #include <signal.h>
@@ -33,15 +32,15 @@ typedef struct canary {
   char run[MCP_UUID_SIZE]; /* the trace id */
   uint64_t number;         /* of the line that is being logged */
   uint64_t problems_reported;
-  int ticks, problem_holdoff_ticks; /* since the last report; until trouble may be told again */
+  int ticks, problem_holdoff_ticks; /* since the last report; until the next problem may be reported */
   int stop_signal;                  /* a signal's number; 0: none */
   bool sleeping;
-  bool unavailable; /* the last answer was an error, which was told */
+  bool unavailable; /* the last call failed, which was reported */
   int code;
   uv_signal_t interrupt, terminate;
 } canary_t;
 
-/* ---- telling --------------------------------------------------------------------------------------- */
+/* ---- reports --------------------------------------------------------------------------------------- */
 
 static void print_report_json(const canary_t *canary, const char *event) {
   const canary_stats_t *stats = &canary->stats;
@@ -76,7 +75,7 @@ static void print_report(const canary_t *canary, const char *event) {
       (unsigned long long)stats->unsure, (double)stats->slowest_us / 1e6);
 }
 
-/* New trouble at once, though not each second; the rest once a minute. */
+/* New problems at once, but at most every PROBLEM_HOLDOFF_TICKS; otherwise once a minute. */
 static void report_if_due(canary_t *canary) {
   uint64_t problems = canary->stats.late + canary->stats.doubled + canary->stats.lost;
   canary->ticks++;
@@ -94,11 +93,11 @@ static void report_if_due(canary_t *canary) {
 static void report_availability(canary_t *canary, const char *problem) { /* NULL: none */
   const print_t err = {.file = stderr};
   if (problem != NULL && !canary->unavailable) {
-    fputs("iccm: Godot fails: ", stderr);
+    fputs("iccm: Godot request failed: ", stderr);
     print_line(&err, problem, strlen(problem), 0);
     fputc('\n', stderr);
   } else if (problem == NULL && canary->unavailable) {
-    fputs("iccm: Godot answers again\n", stderr);
+    fputs("iccm: Godot responds again\n", stderr);
   }
   canary->unavailable = problem != NULL;
 }
@@ -171,7 +170,7 @@ static void read_lines(canary_t *canary, bool full) {
 
 /* ---- the run --------------------------------------------------------------------------------------- */
 
-/* A call that is under way is not broken off; a second signal does not wait for it. */
+/* The first signal lets a running call finish; a second one ends the process at once. */
 static void on_signal(uv_signal_t *handle, int number) {
   canary_t *canary = handle->data;
   if (canary->stop_signal != 0)
@@ -187,7 +186,7 @@ static void handle_signal(canary_t *canary, uv_signal_t *handle, int number) {
   uv_signal_start(handle, on_signal, number);
 }
 
-/* Until the next second of the run; one that has passed is not made up for. */
+/* Sleeps until the next tick; missed ticks are skipped. */
 static void sleep_until_next_tick(canary_t *canary, uint64_t began_ns) {
   uint64_t spent_ms = (uv_hrtime() - began_ns) / 1000000;
   if (canary->stop_signal != 0)
@@ -212,7 +211,7 @@ static void run_loop(canary_t *canary) {
   }
 }
 
-/* The last lines have the time that all had, unless somebody is in a hurry. */
+/* Waits until the last lines are read or late, unless a signal has stopped the run. */
 static void finish(canary_t *canary) {
   read_lines(canary, true);
   while (canary->stop_signal == 0 && canary_stats_is_waiting(&canary->stats, mcp_time_now_us())) {

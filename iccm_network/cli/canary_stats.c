@@ -1,7 +1,7 @@
 /* canary_stats.c: see canary_stats.h.
  *
- * Lines are kept for an hour after they were logged, to see whether they come twice, and a missing one for a
- * day, with all behind it. What is missing then is lost. */
+ * Lines are tracked for KEEP_US to detect duplicates. A missing line is tracked for GIVE_UP_US, with all
+ * lines after it; then it counts as lost. */
 #include "canary_stats.h"
 
 #include <stdlib.h>
@@ -25,7 +25,7 @@ void canary_stats_deinit(canary_stats_t *stats) {
   dedup_deinit(&stats->dedup);
 }
 
-static canary_line_t *line_of(const canary_stats_t *stats, uint64_t number) { /* NULL: not looked for */
+static canary_line_t *line_of(const canary_stats_t *stats, uint64_t number) { /* NULL: not tracked */
   return number >= stats->first && number - stats->first < stats->count ? &stats->lines[number - stats->first]
                                                                         : NULL;
 }
@@ -70,7 +70,7 @@ void canary_stats_read(canary_stats_t *stats, const char *id, uint64_t number, i
     return;
   stats->read++;
   if (!line->accepted)
-    return; /* nobody has promised it */
+    return; /* Godot did not accept it */
   count_if_late(stats, line, now_us);
   if (now_us - line->logged_us > stats->slowest_us)
     stats->slowest_us = now_us - line->logged_us;

@@ -1,8 +1,8 @@
-/* check_alloc.h: memory that a command cannot do without. */
+/* check_alloc.h: ends the program when an allocation fails. */
 #ifndef ICCM_CLI_CHECK_ALLOC_H
 #define ICCM_CLI_CHECK_ALLOC_H
 
-/* Ends the program with one line when memory is NULL, else returns it: a command has nothing better to do. */
+/* Returns memory. If it is NULL, prints a message and ends the program with exit code 1. */
 void *check_alloc(void *memory);
 
 #endif

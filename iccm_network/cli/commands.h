@@ -5,7 +5,7 @@
 #include "options.h"
 #include "print.h"
 
-/* Each command prints its answer to out, or reports why there is none, and returns an exit code. */
+/* Each command prints its result to out, or reports an error, and returns an exit code. */
 int list_run(const options_t *options, const print_t *out);
 int call_run(const options_t *options, const print_t *out);
 int ping_run(const options_t *options, const print_t *out);

@@ -1,7 +1,7 @@
-# Completion of iccm: commands and options, nothing that has to be asked of a server.
-# bash finds it where it is installed; zsh takes it after `autoload -U bashcompinit && bashcompinit`.
+# Bash completion of iccm: commands and options. It never contacts a server.
+# bash loads the installed file automatically; zsh needs `autoload -U bashcompinit && bashcompinit` and `source`.
 
-# The first word that is neither an option nor an option's value, among those before the cursor.
+# The first word before the cursor that is neither an option nor the value of an option.
 _iccm_command() {
   local i
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -24,7 +24,7 @@ _iccm() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
   local command options='--timeout --json --token --insecure --verbose --help --version' words=
   COMPREPLY=()
-  if [[ $word == = || $before == = ]]; then # behind --option=
+  if [[ $word == = || $before == = ]]; then # after --option=
     return
   fi
   case $before in

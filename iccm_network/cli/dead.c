@@ -1,8 +1,8 @@
-/* dead.c: `iccm dead list|replay|discard [N] [URL]`. What Godot keeps of log entries that its store has
- * refused: looked at, given back to the queue, or thrown away, by tools that Godot does not list.
+/* dead.c: `iccm dead list|replay|discard [N] [URL]`. Lists, replays or discards Godot's dead letters: log
+ * entries that its store has rejected. Uses tools that Godot does not list.
  *
- * Failure: of any call: reported, and the end. A server without these tools is adjusted apart in words. Pages
- * that never end are stopped by the client's deadline.
+ * Failure: any failed call is reported and ends the command. A server without these tools gets its own
+ * message. The client's deadline stops an endless series of pages.
  */
 #include <errno.h>
 #include <iccm_service.h>
@@ -23,19 +23,19 @@ typedef struct dead {
   const print_t *out;
   const char *verb;
   char tool[32];
-  int64_t limit; /* letters that were asked for; 0: all */
+  int64_t limit; /* the number given; 0: all */
   int64_t shown, total;
   bool more; /* there may be another page */
   int code;
 } dead_t;
 
-/* ---- what comes back ------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------------- */
 
 static void fail(sync_client_t *sync, dead_t *dead, const mcp_result_t *result) {
   char message[MESSAGE_SIZE];
   mcp_result_t adjusted = *result;
   if (result->status == MCP_METHOD_NOT_FOUND || result->status == MCP_INVALID_PARAMS) {
-    snprintf(message, sizeof message, "%s: this is no Godot, or one that has no such tools", result->message);
+    snprintf(message, sizeof message, "%s: not a Godot server, or one without this tool", result->message);
     adjusted = (mcp_result_t){.status = MCP_METHOD_NOT_FOUND, .message = message};
   }
   dead->code = report_failure(sync->options, dead->out, dead->tool, &adjusted, sync_client_stage(sync));
@@ -43,7 +43,7 @@ static void fail(sync_client_t *sync, dead_t *dead, const mcp_result_t *result) 
 
 static void fail_malformed(sync_client_t *sync, dead_t *dead) {
   const mcp_result_t malformed = {.status = MCP_EPROTOCOL,
-                                  .message = "the answer is not of that tool's shape"};
+                                  .message = "the tool's result has an unexpected form"};
   fail(sync, dead, &malformed);
 }
 
@@ -99,14 +99,14 @@ static void on_moved(sync_client_t *sync, const mcp_result_t *result, void *arg)
   else if (yyjson_is_int(discarded))
     fprintf(dead->out->file, "%lld discarded\n", (long long)yyjson_get_sint(discarded));
   else
-    fprintf(dead->out->file, "%lld given back to the queue, %lld stay: they do not hold their whole entry\n",
+    fprintf(dead->out->file, "%lld put back into the queue, %lld kept: their entries are incomplete\n",
             (long long)yyjson_get_sint(replayed),
             (long long)yyjson_get_sint(yyjson_obj_get(result->value, "kept")));
 }
 
 /* ---- the command ----------------------------------------------------------------------------------- */
 
-/* limit 0: the tool's own. */
+/* limit 0: the tool's default. */
 static yyjson_mut_doc *make_args(int64_t limit, int64_t offset) {
   yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
   yyjson_mut_val *args = check_alloc(yyjson_mut_obj(doc));
@@ -130,7 +130,7 @@ static void list(sync_client_t *sync, dead_t *dead) {
     fprintf(stderr, "iccm: %lld more, newer than these\n", (long long)(dead->total - dead->shown));
 }
 
-/* Whether the word is a number, and not an address, which has a colon or a dot if it begins with a digit. */
+/* Whether the argument is a number and not an address: one that begins with a digit has a colon or a dot. */
 static bool is_number(const char *word) {
   return *word == '-' || (*word >= '0' && *word <= '9' && strpbrk(word, ".:/") == NULL);
 }
@@ -149,11 +149,11 @@ int dead_run(const options_t *options, const print_t *out) {
   sync_client_t sync;
   bool is_list = strcmp(dead.verb, "list") == 0;
   if (!is_list && strcmp(dead.verb, "replay") != 0 && strcmp(dead.verb, "discard") != 0)
-    return report_usage_error(options, out, "iccm dead takes list, replay or discard, not %s",
+    return report_usage_error(options, out, "invalid action %s: use list, replay or discard",
                               mcp_redact_setting(NULL, dead.verb, shown));
   if (rest.arg_count > 0 && is_number(rest.args[0])) {
     if (!read_limit(rest.args[0], &dead.limit))
-      return report_usage_error(options, out, "how many dead letters is a number from 1 to %d", MAX_LETTERS);
+      return report_usage_error(options, out, "invalid number of dead letters: use 1 to %d", MAX_LETTERS);
     rest.args++;
     rest.arg_count--;
   }

@@ -1,6 +1,4 @@
-/* dedup.c: see dedup.h. Forgetting builds the table anew, and so does growing: nothing is ever taken out of
- * it.
- */
+/* dedup.c: see dedup.h. Growing and forgetting rebuild the table; single entries are never removed. */
 #include "dedup.h"
 
 #include <stdlib.h>
@@ -16,7 +14,7 @@ static size_t slot_of(const char *id, size_t size) { /* FNV-1a */
   return (size_t)(hash ^ hash >> 32) & (size - 1);
 }
 
-/* Where the id stands, or would. The table is never full. */
+/* The slot of the id, or the empty slot for it. The table is never full. */
 static dedup_line_t *find(const dedup_t *dedup, const char *id) {
   size_t slot = slot_of(id, dedup->size);
   while (dedup->lines[slot].id[0] != '\0' && strcmp(dedup->lines[slot].id, id) != 0)
@@ -24,7 +22,7 @@ static dedup_line_t *find(const dedup_t *dedup, const char *id) {
   return &dedup->lines[slot];
 }
 
-/* Takes over what is not older than that. */
+/* Copies the ids that are not older than before_us. */
 static void rebuild(dedup_t *dedup, int64_t before_us, size_t size) {
   dedup_t next = {.lines = check_alloc(calloc(size, sizeof *next.lines)), .size = size};
   for (size_t i = 0; i < dedup->size; i++) {

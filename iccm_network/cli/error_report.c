@@ -1,8 +1,7 @@
-/* error_report.c: one table says what each code means to the caller of `iccm`; everything else here is
- * wording.
+/* error_report.c: a table maps each status to an exit code and a hint.
  *
- * A deadline that ends before an address has accepted the connection counts as unreachable, as the library's
- * own limit for connecting does; one that ends later is a timeout.
+ * A deadline that expires before an address has accepted the connection counts as unreachable, like the
+ * library's own limit for connecting; a later one is a timeout.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -22,38 +21,40 @@ typedef struct status_info {
 } status_info_t;
 
 static const status_info_t status_infos[] = {
-    {MCP_EURL, ICCM_USAGE, "an address looks like ws://host:port"},
+    {MCP_EURL, ICCM_USAGE, "use the form ws://host:port"},
     {MCP_EENCODE, ICCM_USAGE, ""},
     {MCP_EENV, ICCM_USAGE, ""},
-    {MCP_ERESOLVE, ICCM_UNREACHABLE, "check the host's name, or give its address"},
-    {MCP_ECONNECT, ICCM_UNREACHABLE, "is the server running, and is this its port?"},
+    {MCP_ERESOLVE, ICCM_UNREACHABLE, "check the host name, or use its address"},
+    {MCP_ECONNECT, ICCM_UNREACHABLE, "check that the server is running, and that this is its port"},
     {MCP_ETLS, ICCM_PROTOCOL, "`iccm doctor` shows the certificate"},
-    {MCP_EUPGRADE, ICCM_PROTOCOL, "is this the port of an MCP server on WebSocket?"},
+    {MCP_EUPGRADE, ICCM_PROTOCOL, "check that this is the port of an MCP server over WebSocket"},
     {MCP_EREFUSED, ICCM_REFUSED,
-     "401: ICCM_AUTH_TOKEN or --token has to be the server's; 403: without a token it admits private "
-     "networks alone, unless it runs with ICCM_ALLOW_PUBLIC=1, and shows its metrics by a public name only "
+     "401: set ICCM_AUTH_TOKEN or --token to the server's token; 403: without a token the server admits only "
+     "private networks, unless it runs with ICCM_ALLOW_PUBLIC=1, and serves /metrics under a public name "
+     "only "
      "if ICCM_ALLOWED_HOSTS lists it"},
-    {MCP_EPROTOCOL, ICCM_PROTOCOL, "--verbose shows more"},
-    {MCP_ETOOBIG, ICCM_PROTOCOL, "ask for less at once"},
-    {MCP_EBUSY, ICCM_PROTOCOL, "it may have been served all the same; try again in a moment"},
+    {MCP_EPROTOCOL, ICCM_PROTOCOL, "use --verbose for details"},
+    {MCP_ETOOBIG, ICCM_PROTOCOL, "request less at once"},
+    {MCP_EBUSY, ICCM_PROTOCOL, "the request may have been executed; try again later"},
     {MCP_EDISCONNECTED, ICCM_PROTOCOL,
-     "it may have been served all the same; the server's log says why it closed"},
-    {MCP_METHOD_NOT_FOUND, ICCM_PROTOCOL, "`iccm list` shows what the server has"},
-    {MCP_INVALID_PARAMS, ICCM_PROTOCOL, "`iccm list` shows what the tool takes"},
+     "the request may have been executed; the server's log shows why it closed the connection"},
+    {MCP_METHOD_NOT_FOUND, ICCM_PROTOCOL, "`iccm list` shows the server's tools"},
+    {MCP_INVALID_PARAMS, ICCM_PROTOCOL, "`iccm list` shows the tool's arguments"},
 };
 
 static const status_info_t tool_error_info = {MCP_TOOL_ERROR, ICCM_TOOL, ""};
-#define NO_HANDSHAKE_HINT "is this the port of an MCP server on WebSocket, and does it still work?"
+#define NO_HANDSHAKE_HINT                                                                                    \
+  "check that this is the port of an MCP server over WebSocket, and that the server does not hang"
 static const status_info_t timeouts[] = {
     [MCP_STAGE_NONE] = {MCP_ETIMEOUT, ICCM_UNREACHABLE, ""},
     [MCP_STAGE_RESOLVING] = {MCP_ETIMEOUT, ICCM_UNREACHABLE,
-                             "name servers do not answer; give the host's address"},
+                             "the name servers do not respond; use the host's address"},
     [MCP_STAGE_CONNECTING] = {MCP_ETIMEOUT, ICCM_UNREACHABLE,
-                              "is the address right, or does a firewall drop the packets?"},
-    [MCP_STAGE_TLS] = {MCP_ETIMEOUT, ICCM_TIMEOUT, "does the server speak TLS at this port?"},
+                              "check the address, and whether a firewall drops the packets"},
+    [MCP_STAGE_TLS] = {MCP_ETIMEOUT, ICCM_TIMEOUT, "check that the server speaks TLS on this port"},
     [MCP_STAGE_UPGRADE] = {MCP_ETIMEOUT, ICCM_TIMEOUT, NO_HANDSHAKE_HINT},
     [MCP_STAGE_INITIALIZE] = {MCP_ETIMEOUT, ICCM_TIMEOUT, NO_HANDSHAKE_HINT},
-    [MCP_STAGE_OPEN] = {MCP_ETIMEOUT, ICCM_TIMEOUT, "--timeout SECONDS allows more"},
+    [MCP_STAGE_OPEN] = {MCP_ETIMEOUT, ICCM_TIMEOUT, "raise the limit with --timeout SECONDS"},
 };
 static const status_info_t other_info = {0, ICCM_PROTOCOL, ""};
 
@@ -92,14 +93,14 @@ static void print_error(const print_t *out, int code, const char *message, const
   yyjson_mut_doc_free(doc);
 }
 
-int report_failure(const options_t *options, const print_t *out, const char *what, const mcp_result_t *result,
-                   mcp_stage_t stage) {
+int report_failure(const options_t *options, const print_t *out, const char *operation,
+                   const mcp_result_t *result, mcp_stage_t stage) {
   const status_info_t *info = info_of(result, stage);
   const print_t err = {stderr, 0, false};
   int code = result->status != 0 ? result->status : MCP_TOOL_ERROR;
   yyjson_val *data = result->status != 0 ? result->value : NULL;
   fputs("iccm: ", stderr);
-  print_line(&err, what, strlen(what), 0);
+  print_line(&err, operation, strlen(operation), 0);
   fputs(": ", stderr);
   print_line(&err, result->message, strlen(result->message), 0);
   if (code <= -32000)
@@ -136,6 +137,6 @@ int report_usage_error(const options_t *options, const print_t *out, const char 
 int report_output_error(int code) {
   if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE)
     return code;
-  fprintf(stderr, "iccm: the output cannot be written: %s\n", strerror(errno));
+  fprintf(stderr, "iccm: cannot write standard output: %s\n", strerror(errno));
   return ICCM_USAGE;
 }

@@ -1,8 +1,8 @@
 /* fetch.c: see fetch.h.
  *
- * Happy path: look up, connect to the first address that accepts, TLS, ask, read until the server closes.
- * Failure: an address that does not accept within CONNECT_MS leaves the turn to the next; behind that nothing
- * is tried twice.
+ * Happy path: resolve the name, connect to the first address that accepts, TLS, send the request, read until
+ * the server closes. Failure: if an address does not accept within CONNECT_MS, the next one is tried; later
+ * steps are not repeated.
  */
 #include "fetch.h"
 
@@ -57,7 +57,7 @@ static bool start_tls(raw_conn_t *conn, const mcp__url_t *url, const options_t *
   raw_conn_start_tls(conn, context, url->host, !options->insecure);
   mcp__tls_release(context); /* the connection holds it */
   if (!net_wait(conn->net, raw_conn_tls_done, conn, UINT64_MAX))
-    return fail(fetched, MCP_ETIMEOUT, "no answer in TLS");
+    return fail(fetched, MCP_ETIMEOUT, "no response to the TLS handshake");
   if (conn->state == RAW_CONN_OPEN)
     return true;
   return fail(fetched, MCP_ETLS, "%s",
@@ -69,11 +69,11 @@ static bool has_ended(void *arg) {
   return conn->state == RAW_CONN_ENDED;
 }
 
-/* Says what the answer is worth. */
+/* Validates the response. */
 static bool check_response(const raw_conn_t *conn, const char *path, fetch_result_t *fetched) {
   mcp__head_t head;
   if (conn->status == UV_EMSGSIZE)
-    return fail(fetched, MCP_ETOOBIG, "the answer is larger than %d MiB", FETCH_MAX_BYTES >> 20);
+    return fail(fetched, MCP_ETOOBIG, "the response is larger than %d MiB", FETCH_MAX_BYTES >> 20);
   if (mcp__head_init(&head, false) != 0) /* UNTESTED: needs memory to run out */
     return fail(fetched, UV_ENOMEM, "%s", uv_strerror(UV_ENOMEM));
   mcp__head_state_t state =
@@ -81,21 +81,20 @@ static bool check_response(const raw_conn_t *conn, const char *path, fetch_resul
   int http = head.status;
   mcp__head_deinit(&head);
   if (state == MCP__HEAD_MORE)
-    return fail(fetched, MCP_EDISCONNECTED, "the server closed before it had answered");
+    return fail(fetched, MCP_EDISCONNECTED, "the server closed the connection before it responded");
   if (state == MCP__HEAD_BAD)
-    return fail(fetched, MCP_EPROTOCOL, "what came is no HTTP");
+    return fail(fetched, MCP_EPROTOCOL, "the response is not HTTP");
   fetched->http_status = http;
   if (http == 401 || http == 403)
-    return fail(fetched, MCP_EREFUSED, "the server answered %d", http);
+    return fail(fetched, MCP_EREFUSED, "the server responded with HTTP %d", http);
   if (http != 200)
-    return fail(fetched, MCP_EPROTOCOL, "the server answered HTTP %d to GET %s", http, path);
+    return fail(fetched, MCP_EPROTOCOL, "the server responded with HTTP %d to GET %s", http, path);
   if (conn->status != UV_EOF)
     return fail(fetched, MCP_EDISCONNECTED, "the connection was lost: %s", uv_strerror(conn->status));
   return true;
 }
 
-/* url_given: the address was given, and gets the token; where it is a default that is for this machine alone.
- */
+/* url_given: send the token. A default address gets the token only if it is loopback. */
 static bool send_request(raw_conn_t *conn, const mcp__url_t *url, bool url_given, const char *path,
                          fetch_result_t *fetched) {
   char request[2048];
@@ -111,12 +110,12 @@ static bool send_request(raw_conn_t *conn, const mcp__url_t *url, bool url_given
   conn->received = &fetched->response;
   raw_conn_send_raw(conn, request, (size_t)len);
   if (!net_wait(conn->net, has_ended, conn, UINT64_MAX))
-    return fail(fetched, MCP_ETIMEOUT, "no answer to GET %s", path);
+    return fail(fetched, MCP_ETIMEOUT, "no response to GET %s", path);
   return check_response(conn, path, fetched);
 }
 
-/* The first of the places that accepts, whose address goes to *url; NULL: none. Of Godot's default ones the
- * second is tried where the name of the first is unknown, as clients do. */
+/* Connects to the first URL that accepts, and sets *url to it; NULL: none. Of Godot's default URLs the second
+ * is tried only if the name in the first cannot be resolved, as in the library's client. */
 static raw_conn_t *connect_to_any(const mcp__url_t *urls, unsigned count, bool url_given,
                                   const mcp__url_t **url, fetch_result_t *fetched) {
   raw_conn_t *conn = NULL;
@@ -138,12 +137,12 @@ static bool fetch_from(const options_t *options, const mcp__url_t *urls, unsigne
   if (status != 0) { /* UNTESTED: needs a process without descriptors */
     free(fetched->net);
     fetched->net = NULL;
-    return fail(fetched, MCP_EENV, "no event loop: %s", uv_strerror(status));
+    return fail(fetched, MCP_EENV, "cannot create an event loop: %s", uv_strerror(status));
   }
   raw_conn_t *conn = connect_to_any(urls, count, url_given, &url, fetched);
   if (conn == NULL || !start_tls(conn, url, options, fetched))
     return false;
-  fetched->status = 0; /* of a place that did not accept */
+  fetched->status = 0; /* clears the error of a URL that did not accept */
   return send_request(conn, url, url_given, path, fetched);
 }
 

@@ -1,4 +1,4 @@
-/* list.c: `iccm list URL`. Prints the tools of all pages together. */
+/* list.c: `iccm list URL`. Prints the tools of all pages. */
 #include "commands.h"
 #include "print.h"
 #include "error_report.h"

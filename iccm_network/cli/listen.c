@@ -1,10 +1,10 @@
-/* listen.c: `iccm listen [PORT]`. A server that shows all it receives and answers the least that keeps a
- * client talking.
+/* listen.c: `iccm listen [PORT]`. A server that prints everything it receives, with minimal responses.
  *
- * Happy path: guests connect, their heads are shown line by line, but for tokens and the like, then each
- * message and each answer; a call of any tool is answered "received". Failure: what breaks the rules of HTTP,
- * WebSocket or JSON-RPC is shown with the reason and answered as a server of the library would. Guests, sizes
- * and what waits to be sent are limited. Ends with Ctrl-C, or when its output is no longer read.
+ * Happy path: clients connect; the server prints their HTTP heads line by line, with secrets redacted, then
+ * each message and each response. A call of any tool gets the result "received". Failure: a violation of
+ * HTTP, WebSocket or JSON-RPC is printed with the reason, and the response is that of a server of the
+ * library. The number of connections, message sizes and unsent output are limited. Ctrl-C or a closed output
+ * ends it.
  */
 #include <arpa/inet.h>
 #include <iccm_service.h>
@@ -30,8 +30,8 @@ enum {
   DEFAULT_PORT = 9000,
   MAX_CONNS = 64,
   MAX_MESSAGE = 16 << 20,
-  MAX_OUTPUT = 1 << 20,  /* bytes that a conn does not take */
-  MAX_SHOWN = 64 * 1024, /* of one message */
+  MAX_OUTPUT = 1 << 20,  /* unsent bytes of a connection */
+  MAX_SHOWN = 64 * 1024, /* printed bytes of one message */
   MAX_VALUES = 1000000,
   BACKLOG = 16
 };
@@ -42,7 +42,7 @@ typedef struct listener {
   uv_loop_t loop;
   uv_tcp_t sockets[2]; /* IPv4, IPv6 */
   mcp__io_t io;
-  mcp__arena_t arena; /* of the message that is looked at */
+  mcp__arena_t arena; /* of the current message */
   unsigned conn_count, last_number;
 } listener_t;
 
@@ -51,14 +51,14 @@ typedef struct conn {
   listener_t *listener;
   unsigned number;
   mcp__head_t head;
-  mcp__buf_t line; /* of the head: the beginning of one that has not ended */
-  bool is_secret;  /* the value of the header that was shown last */
+  mcp__buf_t line; /* an incomplete line of the head */
+  bool is_secret;  /* the last header shown has a secret value, which folded lines continue */
   mcp__ws_t ws;
   mcp__ws_config_t ws_config;
-  bool is_websocket, closing; /* leaving: closed once everything is sent */
+  bool is_websocket, closing; /* closing: close after all output is sent */
 } conn_t;
 
-/* ---- what is shown --------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------------- */
 
 static void show_json(const conn_t *conn, const char *event, const char *text, size_t len) {
   yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
@@ -86,7 +86,7 @@ static void show(const conn_t *conn, const char *event, const char *text, size_t
       fprintf(out->file, "… (%zu bytes in all)", len);
     fputc('\n', out->file);
   }
-  if (fflush(out->file) != 0) /* nobody will see more of it */
+  if (fflush(out->file) != 0) /* the output is closed */
     _exit(report_output_error(ICCM_OK));
 }
 
@@ -113,8 +113,8 @@ static bool preceded_by(const char *line, size_t at, const char *mark) {
   return at >= len && strncasecmp(line + at - len, mark, len) == 0;
 }
 
-/* How many bytes at this place are nobody's business: a token that is offered as a subprotocol, a query, or
- * of an address a user's name and password. */
+/* The number of secret bytes at this offset: a token in a subprotocol, a query, or user name and password in
+ * a URL. */
 static size_t secret_length(const char *line, size_t at, size_t len) {
   const char *from = line + at;
   if (preceded_by(line, at, "mcp.auth."))
@@ -133,8 +133,8 @@ static bool is_secret_header(const char *name, size_t len) {
   return mcp__redact_is_secret_name(name, len) || (len == 6 && strncasecmp(name, "cookie", len) == 0);
 }
 
-/* One line of a head, without what is nobody's business: values of headers with a secret's name, folded ones
- * too, and what secret_length() finds. */
+/* Shows one line of a head. Redacts the values of secret headers, including folded lines, and the secrets
+ * found by secret_length(). */
 static void show_line(conn_t *conn, const char *event, const char *line, size_t len) {
   const char *colon = memchr(line, ':', len);
   bool folded = *line == ' ' || *line == '\t';
@@ -160,7 +160,7 @@ static void show_line(conn_t *conn, const char *event, const char *line, size_t 
   mcp__buf_deinit(&shown);
 }
 
-/* Whole lines; what is left waits for its end, since a name may come in pieces. */
+/* Shows complete lines and keeps the rest until its end arrives, since a header name may arrive in pieces. */
 static void show_lines(conn_t *conn, const char *event, const char *text, size_t len, bool is_end) {
   mcp__buf_append(&conn->line, text, len);
   const char *line = conn->line.data;
@@ -180,14 +180,14 @@ static void show_lines(conn_t *conn, const char *event, const char *text, size_t
   mcp__buf_consume(&conn->line, conn->line.len - left);
 }
 
-/* ---- answers --------------------------------------------------------------------------------------- */
+/* ---- responses ------------------------------------------------------------------------------------- */
 
 static void close_when_written(conn_t *conn) {
   conn->closing = true;
   mcp__stream_dirty(&conn->stream);
 }
 
-/* The result's JSON of a request; NULL: such a method is not known. */
+/* The JSON of the result; NULL: unknown method. */
 static char *make_result(const mcp__message_t *message) {
   yyjson_val *version = yyjson_obj_get(message->params, "protocolVersion");
   char *text = NULL;
@@ -216,7 +216,7 @@ static char *make_result(const mcp__message_t *message) {
 }
 
 static int write_response(mcp__buf_t *out, const mcp__message_t *message) {
-  const char *unknown = "iccm listen knows initialize, ping, tools/list and tools/call";
+  const char *unknown = "iccm listen supports only initialize, ping, tools/list and tools/call";
   if (message->kind == MCP__INVALID)
     return mcp__jsonrpc_error(out, message->id, message->id_len, message->code, message->problem, NULL, 0);
   char *result = make_result(message);
@@ -240,7 +240,7 @@ static void send_response(conn_t *conn, const mcp__message_t *message) {
   if (status == 0) {
     show(conn, "sent", text.data, text.len);
   } else {
-    note(conn, "its answers are not taken, or too large: closed");
+    note(conn, "closed by the server: the client does not read its responses, or a response is too large");
     mcp__stream_close(&conn->stream);
   }
   mcp__buf_deinit(&text);
@@ -262,12 +262,12 @@ static void on_message(mcp__buf_t *text, bool binary, void *arg) {
 
 static void on_close(int code, const char *reason, bool clean, void *arg) {
   conn_t *conn = arg;
-  note(conn, "%s %d%s%s", clean ? "closes with" : "broke the rules of WebSocket, closed with", code,
+  note(conn, "%s %d%s%s", clean ? "closed with" : "violated the WebSocket protocol, closed with", code,
        *reason != '\0' ? ": " : "", reason);
   close_when_written(conn);
 }
 
-/* ---- guests ---------------------------------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------------------------------- */
 
 static void refuse(conn_t *conn, int status, const char *problem) {
   note(conn, "refused with %d: %.*s", status, (int)strcspn(problem, "\n"), problem);
@@ -275,7 +275,7 @@ static void refuse(conn_t *conn, int status, const char *problem) {
   close_when_written(conn);
 }
 
-/* As a server without a token does: a page in somebody's browser is no guest. */
+/* The same check as in a server without a token: it rejects pages in browsers. */
 static const char *check_origin(const conn_t *conn, mcp__http_request_kind_t kind) {
   const mcp__origins_t admitted = {(char *)(uintptr_t)mcp_env_text("ICCM_ALLOWED_ORIGINS", NULL),
                                    (char *)(uintptr_t)mcp_env_text("ICCM_ALLOWED_HOSTS", NULL)};
@@ -290,7 +290,7 @@ static void on_head_done(conn_t *conn) {
   } else if (origin_error != NULL) {
     refuse(conn, 403, origin_error);
   } else if (kind != MCP__HTTP_WEBSOCKET) {
-    refuse(conn, 426, "this is no upgrade to WebSocket");
+    refuse(conn, 426, "not a WebSocket upgrade");
   } else {
     size_t begin = conn->stream.out.len;
     mcp__write_switching(&conn->stream.out, &conn->head);
@@ -330,7 +330,7 @@ static void on_end(mcp__stream_t *stream, int status) {
   if (!conn->is_websocket)
     show_lines(conn, "received", "", 0, true);
   if (!conn->closing)
-    note(conn, "left: %s", status == UV_EOF ? "closed without a word" : mcp_strerror(status));
+    note(conn, "disconnected: %s", status == UV_EOF ? "closed without a close frame" : mcp_strerror(status));
   mcp__stream_close(stream);
 }
 
@@ -357,15 +357,16 @@ static void on_closed(mcp__stream_t *stream) {
 
 static const mcp__stream_events_t events = {on_data, on_end, before_write, on_written, on_closed};
 
-/* Says who comes; whether they may, as with all servers without a token: from a private network alone. */
+/* Shows the client's address. Returns whether it is admitted: like a server without a token, only from
+ * private networks. */
 static bool admit(conn_t *conn) {
   struct sockaddr_storage address;
   int size = sizeof address;
   char name[MCP__PEER_NAME_SIZE];
   if (uv_tcp_getpeername(&conn->stream.tcp, (struct sockaddr *)&address, &size) != 0)
-    return false; /* gone already */
+    return false; /* already disconnected */
   mcp__peer_name((struct sockaddr *)&address, name);
-  note(conn, "%s connects", name);
+  note(conn, "%s connected", name);
   return mcp__peer_is_private((struct sockaddr *)&address);
 }
 
@@ -387,7 +388,7 @@ static void on_connection(uv_stream_t *socket, int status) {
   listener->conn_count++;
   if (status != 0 || uv_accept(socket, (uv_stream_t *)&conn->stream.tcp) != 0 ||
       mcp__head_init(&conn->head, true) != 0) {
-    note(conn, "could not be accepted");
+    note(conn, "cannot accept the connection");
     mcp__stream_close(&conn->stream);
     return;
   }
@@ -409,7 +410,7 @@ static int listen_on(listener_t *listener, int which, const struct sockaddr *add
   return status == 0 ? uv_listen((uv_stream_t *)socket, BACKLOG, on_connection) : status;
 }
 
-/* On all addresses, as servers should; a machine without IPv6 is fine. */
+/* Listens on all addresses. A machine without IPv6 is no error. */
 static int listen_on_all(listener_t *listener, int *port) {
   struct sockaddr_in four;
   struct sockaddr_in6 six;
@@ -438,7 +439,7 @@ static void close_handle(uv_handle_t *handle, void *arg) {
   uv_close(handle, NULL);
 }
 
-/* What start() made, as far as it came. */
+/* Frees the listener, also after a partial start_listener(). */
 static void free_listener(listener_t *listener) {
   uv_walk(&listener->loop, close_handle, NULL);
   uv_run(&listener->loop, UV_RUN_DEFAULT);
@@ -448,7 +449,7 @@ static void free_listener(listener_t *listener) {
   free(listener);
 }
 
-/* 0, or libuv's code. */
+/* Returns 0 or a libuv error. */
 static int start_listener(listener_t *listener, int *port) {
   int status = uv_loop_init(&listener->loop);
   if (status != 0) /* UNTESTED: needs a process without descriptors */
@@ -461,14 +462,14 @@ static int start_listener(listener_t *listener, int *port) {
 int listen_run(const options_t *options, const print_t *out) {
   int port = read_port(options);
   if (port < 0)
-    return report_usage_error(options, out, "the port is a number from 0 to 65535");
+    return report_usage_error(options, out, "invalid port: use a number from 0 to 65535");
   listener_t *listener = check_alloc(calloc(1, sizeof *listener));
   listener->options = options;
   listener->out = out;
   int status = start_listener(listener, &port);
   if (status == 0) {
-    fprintf(stderr, "iccm: listening on port %d of all addresses, until Ctrl-C\n", port);
-    return uv_run(&listener->loop, UV_RUN_DEFAULT); /* for ever: SIGINT ends the process */
+    fprintf(stderr, "iccm: listening on port %d on all addresses, press Ctrl-C to stop\n", port);
+    return uv_run(&listener->loop, UV_RUN_DEFAULT); /* does not return: SIGINT ends the process */
   }
   free_listener(listener);
   return report_usage_error(options, out, "cannot listen on port %d: %s", port, uv_strerror(status));

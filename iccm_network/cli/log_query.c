@@ -1,6 +1,6 @@
-/* log_query.c: see log_query.h. Pages have at most 1,000 rows and, as Godot makes them, 900 KiB. A server
- * whose cursors never end is stopped by max, or by the client's deadline. Failure: what was read before it is
- * dropped; an answer of another shape is a broken protocol. */
+/* log_query.c: see log_query.h. A page has at most 1,000 rows and, by Godot's limit, 900 KiB. The limit max
+ * or the client's deadline stops a query whose cursors never end. Failure: rows read before it are discarded;
+ * a malformed result is a protocol error. */
 #include "log_query.h"
 
 #include <iccm_service.h>
@@ -13,7 +13,7 @@ enum { PAGE_ROWS = 1000 };
 
 typedef struct read_request {
   log_query_rows_t *rows;
-  char *cursor; /* owned; NULL: there is no further page */
+  char *cursor; /* owned; NULL: no further page */
   sync_client_cb on_error;
   void *arg;
   bool ok;
@@ -53,7 +53,7 @@ static yyjson_mut_doc *make_args(const log_query_filter_t *filter, size_t limit,
   return doc;
 }
 
-/* A copy of the rows that outlives the answer. */
+/* Copies the rows, since the response is freed. */
 static void append_page(log_query_rows_t *rows, yyjson_val *logs) {
   yyjson_mut_doc *copy = check_alloc(yyjson_mut_doc_new(NULL));
   yyjson_mut_doc_set_root(copy, check_alloc(yyjson_val_mut_copy(copy, logs)));
@@ -63,18 +63,18 @@ static void append_page(log_query_rows_t *rows, yyjson_val *logs) {
   yyjson_mut_doc_free(copy);
 }
 
-/* The rows of an answer; NULL: on_error was called. */
+/* The rows of a result; NULL: on_error was called. */
 static yyjson_val *logs_of(sync_client_t *sync, const mcp_result_t *result, sync_client_cb on_error,
                            void *arg) {
   yyjson_val *logs = yyjson_obj_get(result->value, "logs");
-  const mcp_result_t malformed = {.status = MCP_EPROTOCOL, .message = "the answer has no array logs"};
+  const mcp_result_t malformed = {.status = MCP_EPROTOCOL, .message = "the result has no array logs"};
   if (result->status == 0 && !result->is_error && yyjson_is_arr(logs))
     return logs;
   on_error(sync, result->status != 0 || result->is_error ? result : &malformed, arg);
   return NULL;
 }
 
-/* Where to go on; NULL: nowhere. */
+/* The cursor of the next page; NULL: none. */
 static const char *next_cursor(const mcp_result_t *result) {
   const char *next = yyjson_get_str(yyjson_obj_get(result->value, "next_cursor"));
   return next != NULL && *next != '\0' ? next : NULL;
@@ -126,7 +126,7 @@ typedef struct follow_request {
 static void on_follow_page(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   follow_request_t *request = arg;
   const mcp_result_t older = {.status = MCP_EPROTOCOL,
-                              .message = "the log store is older than this program, and cannot be followed"};
+                              .message = "the log store is older than this program and cannot be followed"};
   const char *next = next_cursor(result);
   yyjson_val *logs = logs_of(sync, result, request->on_error, request->arg), *row;
   size_t i, max;
@@ -158,7 +158,7 @@ void log_query_for_each(const log_query_rows_t *rows, void (*each)(yyjson_val *r
     yyjson_val *logs = yyjson_doc_get_root(rows->pages[page]);
     size_t i, count;
     yyjson_val *row, **ordered = check_alloc(malloc((yyjson_arr_size(logs) + 1) * sizeof *ordered));
-    yyjson_arr_foreach(logs, i, count, row) ordered[i] = row; /* they are found in this order alone */
+    yyjson_arr_foreach(logs, i, count, row) ordered[i] = row; /* yyjson iterates only forwards */
     while (i-- > 0)
       each(ordered[i], arg);
     free(ordered);

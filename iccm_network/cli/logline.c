@@ -1,5 +1,5 @@
-/* logline.c: see logline.h. Whatever a row holds, one line comes of it: members of another type count as
- * none. */
+/* logline.c: see logline.h. Any row gives exactly one line: members of an unexpected type count as missing.
+ */
 #include "logline.h"
 
 #include <stdlib.h>
@@ -55,7 +55,7 @@ void logline_print(const print_t *print, yyjson_val *row) {
   print_plain(print);
   fputs(": ", print->file);
   print_line(print, yyjson_get_str(message), yyjson_get_len(message), 0);
-  logline_colour(print, "TRACE"); /* what follows is of less weight */
+  logline_colour(print, "TRACE"); /* the rest is less important */
   if (*trace != '\0') {
     fputs("  trace ", print->file);
     print_line(print, trace, strlen(trace), 0);
@@ -65,7 +65,7 @@ void logline_print(const print_t *print, yyjson_val *row) {
   fputc('\n', print->file);
 }
 
-/* What every row of the log has. */
+/* Checks for the members that every log row has. */
 static bool is_logline(yyjson_val *row) {
   static const char *const members[] = {"level", "component", "message", "created_at"};
   for (size_t i = 0; i < sizeof members / sizeof *members; i++)
@@ -86,7 +86,7 @@ bool logline_print_all(const print_t *print, yyjson_val *rows) {
   const char *first = logline_string(yyjson_arr_get_first(rows), "created_at"),
              *last = logline_string(yyjson_arr_get_last(rows), "created_at");
   bool newest_first = strcmp(first, last) > 0;
-  yyjson_val **ordered = check_alloc(malloc(max * sizeof *ordered)); /* they are found in this order alone */
+  yyjson_val **ordered = check_alloc(malloc(max * sizeof *ordered)); /* yyjson iterates only forwards */
   yyjson_arr_foreach(rows, i, max, row) ordered[newest_first ? max - 1 - i : i] = row;
   for (i = 0; i < max; i++)
     logline_print(print, ordered[i]);

@@ -4,21 +4,21 @@
 
 #include "print.h"
 
-/* The text of a member; "" where it is none. Borrowed from the row. */
+/* The string value of a member; "": not a string. Borrowed from the row. */
 const char *logline_string(yyjson_val *row, const char *name);
 
-/* A time as Godot writes it, as "2026-11-21 07:24:07.123". */
+/* Prints a time in Godot's format as "2026-11-21 07:24:07.123". */
 void logline_time(const print_t *print, const char *time);
 
-/* Time (UTC, to the millisecond), level, component, message, then trace id and data where there are such;
- * coloured by level where there are colours. What a row lacks is left out. */
+/* Prints time (UTC, to the millisecond), level, component and message, then trace id and data if present; in
+ * the colour of the level if colours are enabled. Missing members are omitted. */
 void logline_print(const print_t *print, yyjson_val *row);
 
-/* The lines of a non-empty array of such rows, the newest first or last, oldest first; false, and nothing
- * printed, where rows is something else. */
+/* Prints a non-empty array of rows, oldest first; the array may be in either order. False: rows is something
+ * else; nothing was printed. */
 bool logline_print_all(const print_t *print, yyjson_val *rows);
 
-/* Between these text has the colour of a level; a level that is unknown has none. */
+/* Starts the colour of a level; print_plain() ends it. An unknown level has no colour. */
 void logline_colour(const print_t *print, const char *level);
 
 #endif

@@ -1,11 +1,12 @@
-/* logs.c: `iccm logs [URL]`. Shows lines of Godot's log, oldest first, and with --follow those that come.
+/* logs.c: `iccm logs [URL]`. Shows lines of Godot's log, oldest first, and with --follow also new lines.
  *
- * Following goes by the order in which lines reach the store, which no clock has a part in: its place is
- * taken before the first lines are read, and what has arrived behind it is asked for again and again. Lines
- * that were among the first ones, too, are known by their ids.
+ * Following uses the order in which lines reach the store, independent of any clock: it takes a cursor before
+ * it reads the first lines, and then polls for lines that arrived after the cursor. Lines that are in both
+ * results are recognised by their ids.
  *
- * Failure: of the first queries: reported, and the end. Later ones: one line on stderr, and the next attempt
- * a second later, from the same place. A reader of stdout that has gone ends it.
+ * Failure: if one of the first queries fails, it is reported and the command ends. If a later one fails, one
+ * line is printed on stderr, and the next attempt with the same cursor follows a second later. The command
+ * ends when stdout has no reader.
  */
 #include <iccm_service.h>
 #include <poll.h>
@@ -24,7 +25,7 @@
 
 enum {
   DEFAULT_LINES = 100,
-  DEFAULT_LINES_SINCE = 10000, /* where --since says how far to go back */
+  DEFAULT_LINES_SINCE = 10000, /* with --since */
   POLL_MS = 1000
 };
 
@@ -33,10 +34,10 @@ typedef struct logs {
   const print_t *out;
   sync_client_t sync;
   log_query_filter_t filter;
-  char *cursor;  /* owned: where following goes on */
-  dedup_t dedup; /* the first lines, while they may come again */
+  char *cursor;  /* owned: of the next page to follow */
+  dedup_t dedup; /* the first lines, while following may return them again */
   bool dedup_active;
-  bool unavailable; /* Godot does not answer, which was told */
+  bool unavailable; /* the last query failed, which was reported */
   int code;
 } logs_t;
 
@@ -71,7 +72,7 @@ static bool show_first(logs_t *logs) {
   if (!log_query_read(&logs->sync, &logs->filter, (size_t)max, &rows, on_failed, logs))
     return false;
   if (since && rows.more)
-    fprintf(stderr, "iccm: older lines than these %zu are not shown; --lines N shows more\n", rows.count);
+    fprintf(stderr, "iccm: only the newest %zu lines are shown; use --lines N for more\n", rows.count);
   log_query_for_each(&rows, show, logs);
   log_query_rows_deinit(&rows);
   return true;
@@ -82,7 +83,7 @@ static void on_follow_error(sync_client_t *sync, const mcp_result_t *result, voi
   const print_t err = {.file = stderr};
   (void)sync;
   if (!logs->unavailable) {
-    fputs("iccm: no answer from Godot, trying again: ", stderr);
+    fputs("iccm: no response from Godot, retrying: ", stderr);
     print_line(&err, result->message, strlen(result->message), 0);
     fputc('\n', stderr);
   }
@@ -96,13 +97,13 @@ static void show_arrived(logs_t *logs) {
     if (!log_query_follow(&logs->sync, &logs->filter, &logs->cursor, &count, show, on_follow_error, logs))
       return;
     if (logs->unavailable)
-      fputs("iccm: Godot answers again\n", stderr);
+      fputs("iccm: Godot responds again\n", stderr);
     logs->unavailable = false;
   }
   logs->dedup_active = false;
 }
 
-/* Until nobody reads it any more; SIGINT ends the process. */
+/* Until stdout has no reader; SIGINT ends the process. */
 static void follow(logs_t *logs) {
   while (has_reader(logs->out)) {
     sync_client_sleep(&logs->sync, POLL_MS);
@@ -119,7 +120,7 @@ static bool start_following(logs_t *logs) {
 
 /* ---- the command ----------------------------------------------------------------------------------- */
 
-/* A time, as parse reads it, or how long ago; NULL leaves *us. */
+/* Parses a relative time, or an absolute one with parse; text NULL: *us is unchanged. */
 static bool read_time(const char *text, int (*parse)(const char *, size_t, int64_t *), int64_t *us) {
   int64_t relative_us;
   if (text == NULL)

@@ -1,8 +1,8 @@
-/* main.c: `iccm`, the command-line client. Options, the table of commands, and how the process ends.
+/* main.c: `iccm`, the command-line client: options, the table of commands, and the end of the process.
  *
- * Every way out gives one of the exit codes in exit_codes.h. SIGINT ends at once with 130 (`canary` sums up
- * first). A reader of stdout that leaves early (`iccm … | head`) is no error; output that cannot be written
- * for another reason is.
+ * The process always ends with one of the exit codes in exit_codes.h. SIGINT ends it at once with 130; the
+ * commands bridge and canary finish first. A closed pipe on stdout (`iccm … | head`) is no error; any other
+ * write error is.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -81,7 +81,7 @@ static const unsigned common_options = BIT(OPTION_HELP) | BIT(OPTION_VERSION) | 
 
 typedef struct command {
   const char *name;
-  int min_args, max_args; /* behind the name: URL, TOOL, arguments */
+  int min_args, max_args; /* after the name: URL, TOOL, arguments */
   unsigned own_options;
   int (*run)(const options_t *options, const print_t *out);
   const char *help;
@@ -89,177 +89,181 @@ typedef struct command {
 
 #define ARGUMENTS_HELP                                                                                       \
   "Arguments are one JSON object, - to read that object from standard input, or\n"                           \
-  "words key=value. A value has the type that the tool's schema says; where that\n"                          \
-  "allows text, it is text, quotes included, unless it is JSON of another type\n"                            \
-  "allowed. Where the schema does not say, valid JSON is JSON, all else text. The\n"                         \
-  "value of key:=value is always JSON:\n"                                                                    \
+  "words key=value. The tool's schema determines the type of a value: where it\n"                            \
+  "allows text, the value is text, quotes included, unless it is JSON of another\n"                          \
+  "allowed type. If the schema does not define the type, a value that is valid\n"                            \
+  "JSON is JSON, any other is text. The value of key:=value is always JSON:\n"                               \
   "  text=hello  times=3  tags='[\"a\",\"b\"]'  code:='\"5\"'\n"
 
 /* clang-format off */
 static const command_t commands[] = {
     {"list", 0, 1, 0, list_run,
      "Usage: iccm list [URL]\n\n"
-     "Shows the server's tools and what arguments they take. URL: as of iccm logs.\n"},
+     "Shows the server's tools and their arguments. URL: see iccm logs --help.\n"},
     {"call", 2, ANY_ARGS, BIT(OPTION_TRACE) | BIT(OPTION_PROGRESS), call_run,
      "Usage: iccm call [--progress] [--trace ID] URL TOOL [JSON | - | key=value ...]\n\n"
-     "Calls a tool and prints its answer: lines of a log as iccm logs does, rows as a\n"
-     "table, whose cells a tab parts where it is not for a terminal; with --json as it\n"
-     "came.\n\n"
-     "  --progress         shows on standard error how far the call is, if the server\n"
-     "                     reports it: a bar on a terminal, else a line a change\n"
-     "  --trace ID         the trace id of the call, at most 128 bytes; new: makes one\n"
-     "                     and tells it on standard error\n\n" ARGUMENTS_HELP},
+     "Calls a tool and prints its result: log lines in the format of iccm logs, other\n"
+     "rows as a table (with tabs between the cells if standard output is not a\n"
+     "terminal). --json prints the result unchanged.\n\n"
+     "  --progress         show the progress that the server reports on standard\n"
+     "                     error: a bar on a terminal, else a line for each change\n"
+     "  --trace ID         the trace id of the call, at most 128 bytes; \"new\" makes\n"
+     "                     one and prints it on standard error\n\n" ARGUMENTS_HELP},
     {"ping", 1, 1, BIT(OPTION_COUNT), ping_run,
      "Usage: iccm ping [--count N] URL\n\n"
      "Connects and measures round trips.\n\n"
-     "  --count N          how many (default 4)\n"},
+     "  --count N          number of round trips (default 4)\n"},
     {"bench", 2, ANY_ARGS,
      BIT(OPTION_CONNECTIONS) | BIT(OPTION_IN_FLIGHT) | BIT(OPTION_SECONDS) | BIT(OPTION_SERVER_PID), bench_run,
      "Usage: iccm bench [OPTIONS] URL TOOL [JSON | - | key=value ...]\n\n"
-     "Calls a tool as fast as the server answers, and measures. --timeout is that of\n"
-     "each call. Errors are counted; the first of them gives the exit code.\n\n"
+     "Calls a tool as fast as the server responds, and measures the rate and the\n"
+     "latency. --timeout applies to each call. Errors are counted; the first error\n"
+     "determines the exit code.\n\n"
      "  --connections N    connections (default 64)\n"
-     "  --in-flight N      calls in flight on each of them (default 16)\n"
-     "  --seconds S        length of the measurement (default 5), after a warm-up\n"
-     "  --server-pid PID   also tell calls per second of that process's CPU\n\n" ARGUMENTS_HELP},
+     "  --in-flight N      calls in flight on each connection (default 16)\n"
+     "  --seconds S        duration of the measurement (default 5), after a warm-up\n"
+     "  --server-pid PID   also print the calls per CPU second of that process\n\n" ARGUMENTS_HELP},
     {"doctor", 1, 1, 0, doctor_run,
      "Usage: iccm doctor URL\n\n"
-     "Goes to a server step by step: its name, its addresses, TLS, the upgrade to\n"
-     "WebSocket, initialize, tools/list, pings, a large message, bad JSON. Says what\n"
-     "fails, the likely cause and what to do. Calls none of the server's tools.\n"
-     "The first failure gives the exit code; warnings do not count.\n\n"
+     "Connects to a server step by step: its name, its addresses, TLS, the upgrade to\n"
+     "WebSocket, initialize, tools/list, pings, a large message, bad JSON. Reports\n"
+     "each failure with its likely cause and what to do. Calls none of the server's\n"
+     "tools. The first failure determines the exit code; warnings do not count.\n\n"
      "--json: {\"url\",\"exit_code\",\"problems\",\"warnings\",\"ms\",\"findings\":[{\"stage\",\n"
      "\"verdict\",\"address\",\"ms\",\"what\",\"name\",\"cause\",\"to_do\"}]}\n"},
     {"bridge", 1, 1, BIT(OPTION_TRACE), bridge_run,
      "Usage: iccm bridge [--trace ID] URL\n\n"
-     "For MCP hosts that only speak stdio: passes on each line of standard input to\n"
-     "the server and each message of the server to standard output. Connects again\n"
-     "by itself: requests in flight then fail, new ones wait up to --timeout, which\n"
-     "is the limit of each. Ends when standard input does and all is answered.\n\n"
+     "For MCP hosts that only support stdio: forwards each line of standard input to\n"
+     "the server and each message of the server to standard output. Reconnects\n"
+     "automatically: requests in flight then fail, new ones wait for the connection.\n"
+     "--timeout applies to each request. Exits after the end of standard input, when\n"
+     "all requests are answered.\n\n"
      "  --trace ID         the trace id of calls that have none, at most 128 bytes;\n"
-     "                     new: makes one and tells it on standard error\n\n"
+     "                     \"new\" makes one and prints it on standard error\n\n"
      "{\"mcpServers\":{\"godot\":{\"command\":\"iccm\",\n"
      "  \"args\":[\"bridge\",\"ws://localhost:9060\"]}}}\n"},
     {"listen", 0, 1, 0, listen_run,
      "Usage: iccm listen [PORT]\n\n"
-     "A server that shows all it receives and sends, until Ctrl-C: > came, < went,\n"
-     "- happened, each behind the connection's number. Knows initialize, ping,\n"
-     "tools/list (no tools) and tools/call of any tool. PORT is 9000 unless given.\n"
-     "Pages of browsers are admitted as by a server: ICCM_ALLOWED_ORIGINS and\n"
-     "ICCM_ALLOWED_HOSTS add to these.\n\n"
-     "--json: a line {\"guest\",\"event\":\"received|sent|note\",\"text\"} each.\n"},
+     "Runs a server that prints everything it receives and sends, until Ctrl-C. Each\n"
+     "line begins with the number of the connection and > for received, < for sent,\n"
+     "- for an event. It supports initialize, ping, tools/list (no tools) and\n"
+     "tools/call with any tool name. The default PORT is 9000. The rules for browser\n"
+     "pages are those of a server: ICCM_ALLOWED_ORIGINS and ICCM_ALLOWED_HOSTS admit\n"
+     "further ones.\n\n"
+     "--json: a line {\"guest\",\"event\":\"received|sent|note\",\"text\"} for each.\n"},
     {"logs", 0, 1,
      BIT(OPTION_COMPONENT) | BIT(OPTION_LEVEL) | BIT(OPTION_TRACE) | BIT(OPTION_TEXT) | BIT(OPTION_SINCE) |
          BIT(OPTION_UNTIL) | BIT(OPTION_LINES) | BIT(OPTION_FOLLOW),
      logs_run,
      "Usage: iccm logs [-f] [OPTIONS] [URL]\n\n"
-     "Shows lines of Godot's log, oldest first, times in UTC. URL is GODOT_URL unless\n"
-     "given, or ws://godot-mcp:9060 where that name is known, or ws://localhost:9060.\n"
-     "--timeout is that of each reading of the log.\n\n"
-     "  --component NAME   lines of this component\n"
-     "  --level LEVEL      of this level and above: TRACE, DEBUG, INFO, WARN, ERROR\n"
-     "  --trace ID         of this trace\n"
-     "  --text WORDS       with these words in the message\n"
-     "  --since WHEN       not older: 30s, 15m, 2h, 3d, 1w ago, or a time (ISO 8601)\n"
-     "  --until WHEN       not newer; of a date alone, its whole day\n"
+     "Shows lines of Godot's log, oldest first, with times in UTC. The default URL is\n"
+     "GODOT_URL; if that is not set, ws://godot-mcp:9060 if that name resolves, else\n"
+     "ws://localhost:9060. --timeout applies to each query.\n\n"
+     "  --component NAME   only lines of this component\n"
+     "  --level LEVEL      this level and above: TRACE, DEBUG, INFO, WARN, ERROR\n"
+     "  --trace ID         only lines of this trace\n"
+     "  --text WORDS       only lines whose message contains these words\n"
+     "  --since WHEN       start: 30s, 15m, 2h, 3d, 1w ago, or an ISO 8601 time\n"
+     "  --until WHEN       end, in the same formats; a date includes its whole day\n"
      "  --lines N          at most the newest N (default 100; with --since 10000)\n"
-     "  -f, --follow       then show what comes, until Ctrl-C; goes on when Godot\n"
-     "                     was away\n\n"
-     "--json: a line for each, as Godot has it.\n"},
+     "  -f, --follow       then show new lines until Ctrl-C; reconnects if Godot\n"
+     "                     becomes unavailable\n\n"
+     "--json: one line for each, as Godot returns it.\n"},
     {"stats", 0, 1, 0, stats_run,
      "Usage: iccm stats [URL]\n\n"
-     "Shows what a server built with this library counts (GET /metrics): connections,\n"
-     "calls by tool and outcome and how long they took, refusals, and the component's\n"
-     "own. Percentiles are estimates from a histogram. URL: as of iccm logs.\n\n"
+     "Shows the metrics of a server built with iccm-network (GET /metrics):\n"
+     "connections, calls by tool and outcome with their durations, refusals, and the\n"
+     "component's own metrics. Percentiles are estimates from a histogram.\n"
+     "URL: see iccm logs --help.\n\n"
      "--json: {\"server\":{},\"calls\":[],\"refusals\":[],\"metrics\":[]}\n"},
     {"ready", 0, 1, 0, ready_run,
      "Usage: iccm ready [URL]\n\n"
-     "Asks a server built with this library whether it has all that it needs (GET\n"
-     "/readyz). Exit code 5: it lacks something, and says what.\n"
-     "URL: as of iccm logs.\n\n"
+     "Checks whether all dependencies of a server built with iccm-network are\n"
+     "available (GET /readyz). If not, prints the missing ones; exit code 5.\n"
+     "URL: see iccm logs --help.\n\n"
      "--json: {\"ready\":true}\n"},
     {"trace", 1, 2, 0, trace_run,
      "Usage: iccm trace ID [URL]\n\n"
-     "Shows one request on its way through all components: the calls that the lines of\n"
-     "its trace in Godot's log name, as a tree, with when each began, how long it took\n"
-     "and how it ended, and the lines below them. Components log their calls at level\n"
-     "TRACE, errors always. Exit code 1: there are no lines of it. URL: as of iccm\n"
-     "logs.\n\n"
+     "Shows one request across all components: the calls found in Godot's log lines\n"
+     "with this trace id, as a tree, with the start, duration and outcome of each\n"
+     "call and its other log lines. Components log calls at level TRACE; errors are\n"
+     "always logged. Exit code 1: no lines found. URL: see iccm logs --help.\n\n"
      "--json: {\"trace_id\",\"calls\":[{\"span_id\",\"parent_span_id\",\"depth\",\n"
      "\"component\",\"tool\",\"start_ms\",\"duration_ms\",\"outcome\",\"error\"}],\n"
      "\"lines\":[{\"span_id\",\"depth\",\"start_ms\",\"line\"}]}\n"},
     {"canary", 0, 1, BIT(OPTION_SECONDS) | BIT(OPTION_LATE), canary_run,
      "Usage: iccm canary [--seconds N] [--late SECONDS] [URL]\n\n"
-     "Logs a line a second by Godot, reads it back, and says once a minute, or when\n"
-     "there is trouble, what was logged, read, lost, doubled and late; at the end all\n"
-     "of it. Ctrl-C and SIGTERM end it. Exit code 5: something was lost, doubled or\n"
-     "late. URL: as of iccm logs. --timeout is that of each call.\n\n"
-     "  --seconds N        how long (default: for ever)\n"
-     "  --late SECONDS     a line that is not there by then is late (default 30)\n\n"
+     "Checks Godot end to end: logs a line every second, reads it back, and counts\n"
+     "the lines logged, read, lost, doubled and late. Reports once a minute, on each\n"
+     "new problem, and at the end. Ctrl-C or SIGTERM stops it. Exit code 5: a line\n"
+     "was lost, doubled or late. --timeout applies to each call.\n"
+     "URL: see iccm logs --help.\n\n"
+     "  --seconds N        duration (default: until stopped)\n"
+     "  --late SECONDS     a line not read back after this time is late (default 30)\n\n"
      "--json: a line for each report: {\"time\",\"event\":\"status|trouble|summary\",\n"
      "\"trace_id\",\"logged\",\"read\",\"lost\",\"doubled\",\"late\",\"missing\",\"refused\",\n"
      "\"unsure\",\"slowest_ms\"}\n"},
     {"dead", 1, 3, 0, dead_run,
      "Usage: iccm dead list|replay|discard [N] [URL]\n\n"
-     "What Godot keeps of log entries that its store has refused for good, the oldest\n"
-     "first, N of them or all: list shows time, reason and entry, replay gives them\n"
-     "back to the queue, unless they were cut or are no text, discard removes them.\n"
-     "URL: as of iccm logs.\n\n"
-     "--json: of list a line for each: {\"at\",\"reason\",\"entry\",\"id\"}; entry_base64\n"
-     "where the entry is no text, cut_from where it is not whole. Of the others\n"
-     "{\"replayed\",\"kept\"} or {\"discarded\"}\n"},
+     "Manages Godot's dead letters: log entries that the log store has permanently\n"
+     "rejected. Applies to the N oldest ones, or to all. list shows time, reason and\n"
+     "entry; replay puts them back into the queue, except those that are truncated or\n"
+     "not text; discard removes them. URL: see iccm logs --help.\n\n"
+     "--json: list prints a line for each: {\"at\",\"reason\",\"entry\",\"id\"}, with\n"
+     "entry_base64 if the entry is not text, and cut_from if it is truncated. The\n"
+     "others print {\"replayed\",\"kept\"} or {\"discarded\"}.\n"},
     {"new", 1, 1, 0, new_run,
      "Usage: iccm new NAME\n\n"
-     "Writes a component to start from into a new directory NAME: its source with two\n"
-     "tools, a test that calls them, meson.build, a systemd unit and a README.md that\n"
-     "says how to build and run it. Prints the paths of the files. NAME has 1 to 64\n"
-     "letters, digits, - and _, and begins with a letter or _. Nothing that exists is\n"
-     "overwritten.\n\n"
+     "Creates a directory NAME with a component to start from: source code with two\n"
+     "tools, a test that calls them, meson.build, a systemd unit, and a README.md\n"
+     "that describes how to build and run it. Prints the paths of the files. NAME has\n"
+     "1 to 64 letters, digits, - and _, and begins with a letter or _. Existing files\n"
+     "are never overwritten.\n\n"
      "--json: {\"files\":[]}\n"},
 };
 
 static const char general_help[] =
     "Usage: iccm COMMAND URL ...\n\n"
-    "Talks to MCP servers over WebSocket. URL is ws://host:port/path, wss:// for TLS,\n"
-    "or host:port.\n\n"
+    "Client for MCP servers over WebSocket. URL is ws://host:port/path, wss:// for\n"
+    "TLS, or host:port.\n\n"
     "  iccm list [URL]                          show the server's tools\n"
     "  iccm call URL TOOL [JSON | key=value]    call a tool\n"
     "  iccm ping URL                            measure round trips\n"
-    "  iccm bench URL TOOL [JSON | key=value]   measure the server\n"
-    "  iccm doctor URL                          find out why it does not connect\n"
+    "  iccm bench URL TOOL [JSON | key=value]   measure the server's throughput\n"
+    "  iccm doctor URL                          diagnose connection problems\n"
     "  iccm bridge URL                          stdio to WebSocket, for MCP hosts\n"
-    "  iccm listen [PORT]                       show what clients send\n"
-    "  iccm logs [URL]                          show Godot's log, and follow it\n"
-    "  iccm stats [URL]                         show a server's counters\n"
-    "  iccm ready [URL]                         does it have all it needs?\n"
-    "  iccm trace ID [URL]                      one request across components\n"
-    "  iccm canary [URL]                        watch over Godot's log\n"
-    "  iccm dead list|replay|discard [N] [URL]  entries that the store refused\n"
-    "  iccm new NAME                            write a component to start from\n"
-    "  iccm COMMAND --help                      more about a command\n";
+    "  iccm listen [PORT]                       print what clients send\n"
+    "  iccm logs [URL]                          show and follow Godot's log\n"
+    "  iccm stats [URL]                         show a server's metrics\n"
+    "  iccm ready [URL]                         check a server's dependencies\n"
+    "  iccm trace ID [URL]                      show a request across components\n"
+    "  iccm canary [URL]                        monitor Godot's log end to end\n"
+    "  iccm dead list|replay|discard [N] [URL]  manage rejected log entries\n"
+    "  iccm new NAME                            create a component to start from\n"
+    "  iccm COMMAND --help                      show help for a command\n";
 
 static const char common_help[] =
     "\nOptions of every command:\n"
-    "  --timeout SECONDS  limit for everything, fractions allowed (default 30)\n"
-    "  --json             one JSON value on standard output, for errors too:\n"
+    "  --timeout SECONDS  time limit of the command; may be a fraction (default 30)\n"
+    "  --json             print one JSON value on standard output, also for errors:\n"
     "                     {\"error\":{\"code\",\"message\",\"hint\",\"data\",\"exit_code\"}}\n"
-    "  --token TOKEN      the server's token; ICCM_AUTH_TOKEN in the environment is\n"
-    "                     better: all users of this machine can see options\n"
-    "  --insecure         with wss://, do not look at the server's certificate:\n"
-    "                     anybody on the way can pretend to be the server\n"
-    "  --verbose          log lines of the connection on standard error\n"
-    "  --help, --version\n"
-    "\nEnvironment: ICCM_AUTH_TOKEN is the server's token; ICCM_TLS_CA names a file\n"
-    "with certificates to trust instead of this machine's; GODOT_URL is where Godot\n"
-    "is; NO_COLOR: no colours; ICCM_ALLOWED_ORIGINS, ICCM_ALLOWED_HOSTS: whom listen\n"
-    "admits.\n"
-    "\nExit codes: 0 done; 1 wrong usage, nothing was sent, or a trace of nothing; 2\n"
-    "the talk failed (JSON-RPC error, broken protocol, lost connection); 3 refused\n"
-    "(401, 403); 4 no connection; 5 the tool failed; 6 no answer in time; 130\n"
-    "interrupted.\n";
+    "  --token TOKEN      the server's token; prefer ICCM_AUTH_TOKEN: every user of\n"
+    "                     this machine can see the options of a process\n"
+    "  --insecure         with wss://, do not verify the server's certificate:\n"
+    "                     an attacker can then impersonate the server\n"
+    "  --verbose          print log lines of the connection on standard error\n"
+    "  --help, --version\n\n"
+    "Environment: ICCM_AUTH_TOKEN: the server's token; ICCM_TLS_CA: a file with the\n"
+    "certificates to trust instead of the system trust store; GODOT_URL: Godot's\n"
+    "address; NO_COLOR: disables colours; ICCM_ALLOWED_ORIGINS, ICCM_ALLOWED_HOSTS:\n"
+    "browser pages that iccm listen admits.\n\n"
+    "Exit codes: 0 success; 1 invalid usage, nothing was sent, or no lines of a\n"
+    "trace; 2 communication failed (JSON-RPC error, protocol error, lost\n"
+    "connection); 3 refused (401, 403); 4 cannot connect; 5 the tool failed;\n"
+    "6 timeout; 130 interrupted.\n";
 /* clang-format on */
 
-/* What the command line said, before it is judged as a whole. */
+/* The parsed command line, before validation. */
 typedef struct parsed {
   options_t options;
   unsigned given;      /* BIT() of each option given */
@@ -286,7 +290,7 @@ static bool parse_seconds(const char *text, double min, double max, double *out)
   return true;
 }
 
-/* Where an option's text goes, which its command judges; NULL: it has none. */
+/* The member for an option with a text value; its command validates it. NULL: not such an option. */
 static const char **text_option(options_t *options, int id) {
   switch (id) {
   case OPTION_TRACE:
@@ -306,7 +310,7 @@ static const char **text_option(options_t *options, int id) {
   }
 }
 
-/* NULL, or what the option's value must be. */
+/* Returns NULL, or the reason why the value is invalid. */
 static const char *set_option(options_t *options, int id, const char *value) {
   double seconds = 0;
   const char **text = text_option(options, id);
@@ -338,7 +342,7 @@ static const char *set_option(options_t *options, int id, const char *value) {
   case OPTION_TOKEN:
     return setenv("ICCM_AUTH_TOKEN", value, 1) == 0
                ? NULL
-               : "is too much for this machine's memory"; /* read there */
+               : "cannot be set: out of memory"; /* the library reads it there */
   case OPTION_INSECURE:
     options->insecure = true;
     return NULL;
@@ -357,7 +361,7 @@ static const char *set_option(options_t *options, int id, const char *value) {
   }
 }
 
-/* Remembers the first option that is wrong. */
+/* Keeps the first invalid option. */
 static void record_bad_option(parsed_t *parsed, const char *dashes, const char *name, const char *cause) {
   if (parsed->bad_option[0] == '\0') {
     snprintf(parsed->bad_option, sizeof parsed->bad_option, "%s%s", dashes, name);
@@ -365,7 +369,7 @@ static void record_bad_option(parsed_t *parsed, const char *dashes, const char *
   }
 }
 
-/* Goes through all options even after a wrong one: --json decides how that is told. */
+/* Parses all options even after an invalid one: --json determines the form of the error message. */
 static void parse(parsed_t *parsed, int argc, char **argv) {
   int id, index;
   opterr = 0;
@@ -426,7 +430,7 @@ static int run_command(parsed_t *parsed, const print_t *out, int arg_count, char
     fputs("iccm " ICCM_VERSION "\n", out->file);
     return ICCM_OK;
   }
-  char shown[MCP_SHOWN_SIZE]; /* the address may stand in the wrong place */
+  char shown[MCP_SHOWN_SIZE]; /* an argument in the wrong place may be a URL with a password */
   if (parsed->bad_option[0] != '\0')
     return report_usage_error(options, out, "%s %s; see iccm --help",
                               mcp_redact_setting(NULL, parsed->bad_option, shown), parsed->bad_reason);
@@ -437,7 +441,7 @@ static int run_command(parsed_t *parsed, const print_t *out, int arg_count, char
     return report_usage_error(options, out, "no command given; see iccm --help");
   const char *unsupported = find_unsupported_option(command, parsed->given);
   if (unsupported != NULL)
-    return report_usage_error(options, out, "--%s is no option of iccm %s", unsupported, command->name);
+    return report_usage_error(options, out, "--%s is not an option of iccm %s", unsupported, command->name);
   if (arg_count - 1 < command->min_args || arg_count - 1 > command->max_args)
     return report_usage_error(options, out, "too %s arguments; see iccm %s --help",
                               arg_count - 1 < command->min_args ? "few" : "many", command->name);
@@ -469,11 +473,11 @@ static void on_interrupt(int number) {
   _exit(ICCM_INTERRUPTED);
 }
 
-/* The event loop must not get the number of a standard stream that whoever started this has closed. */
+/* Opens closed standard streams, so that no descriptor of the event loop gets their numbers. */
 static void open_missing_std_streams(void) {
   int fd;
   do
-    fd = open("/dev/null", O_RDONLY); /* writing to it fails, as it did */
+    fd = open("/dev/null", O_RDONLY); /* writing to it fails, as to a closed one */
   while (fd >= 0 && fd <= STDERR_FILENO);
   if (fd >= 0)
     close(fd);
@@ -494,7 +498,7 @@ int main(int argc, char **argv) {
   print_t out = stdout_print(), err = {.file = stderr};
   mcp_set_log_handler(on_warning, MCP_LOG_WARN, &err);
   mcp_env_check();
-  /* Commands report errors themselves: the library's own lines are shown only when asked for. */
+  /* Commands report errors themselves: the library's log lines are shown only with --verbose. */
   mcp_set_log_handler(on_log, parsed.options.verbose ? MCP_LOG_TRACE : MCP_LOG_ERROR + 1, &err);
   return report_output_error(run_command(&parsed, &out, argc - optind, argv + optind));
 }

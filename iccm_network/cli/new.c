@@ -1,8 +1,8 @@
-/* new.c: `iccm new NAME`. Writes a component to start from: source, test, build file, unit and README.
+/* new.c: `iccm new NAME`. Creates a component to start from: source, test, build file, unit and README.
  *
- * Happy path: the directory NAME is made, with the files of template/, in which NAME stands for the name;
- * their paths are printed. Failure: an invalid name; a directory or file that exists; a place that cannot be
- * written. Nothing is overwritten, and what was written is removed again; signals wait until that is done.
+ * Happy path: creates the directory NAME with the files of template/, in which the placeholder NAME is
+ * replaced, and prints their paths. Failure: an invalid name, an existing directory or file, a write error.
+ * Nothing is overwritten, and files already written are removed again; signals are blocked meanwhile.
  */
 #include "check_alloc.h"
 #include "commands.h"
@@ -56,7 +56,7 @@ static bool is_valid(const char *name) {
          strspn(name, DIGITS "-") == 0;
 }
 
-/* Whether Meson has a target of this name in every build, and refuses another. */
+/* Whether Meson reserves the name for a target of its own. */
 static bool is_reserved(const char *name) {
   static const char *const targets[] = {"PHONY",      "all",       "benchmark", "clean", "coverage",
                                         "dist",       "distcheck", "install",   "phony", "reconfigure",
@@ -79,7 +79,7 @@ static void expand_name(FILE *out, const char *text, const char *name) {
   fputs(text, out);
 }
 
-/* To be freed. */
+/* Owned by the caller. */
 static char *path_of(const template_file_t *file, const char *name) {
   char *path = NULL;
   size_t len;
@@ -90,7 +90,7 @@ static char *path_of(const template_file_t *file, const char *name) {
   return check_alloc(path);
 }
 
-/* 0, or errno's code: there is no file then. */
+/* Returns 0, or a code of errno; then the file does not exist. */
 static int write_file(const char *path, const char *text, const char *name) {
   FILE *out = fopen(path, "wxe");
   if (out == NULL)
@@ -111,7 +111,7 @@ static void remove_all(char *const *paths, size_t count, const char *name) {
   rmdir(name);
 }
 
-/* 0, or errno's code with what could not be made in *failed: nothing is left then. */
+/* Returns 0, or a code of errno and the path that failed in *failed; then everything was removed. */
 static int write_all(char *const *paths, const char *name, const char **failed) {
   int code = 0;
   *failed = name;
@@ -132,7 +132,7 @@ static int write_with_signals_blocked(char *const *paths, const char *name, cons
   sigaddset(&blocked, SIGINT);
   sigaddset(&blocked, SIGTERM);
   sigaddset(&blocked, SIGHUP);
-  signal(SIGXFSZ, SIG_IGN); /* a limit of the process is an error like a full disk */
+  signal(SIGXFSZ, SIG_IGN); /* exceeding RLIMIT_FSIZE must be an error like a full disk */
   sigprocmask(SIG_BLOCK, &blocked, &before);
   int code = write_all(paths, name, failed);
   sigprocmask(SIG_SETMASK, &before, NULL);
@@ -167,7 +167,7 @@ static int report_write_error(const options_t *options, const print_t *out, cons
 }
 
 int new_run(const options_t *options, const print_t *out) {
-  const char *name = options->url, *failed; /* the first word */
+  const char *name = options->url, *failed; /* the first argument */
   char shown[MCP_SHOWN_SIZE], *paths[FILES];
   if (!is_valid(name))
     return report_usage_error(

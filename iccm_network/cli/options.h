@@ -1,4 +1,4 @@
-/* options.h: what the command line says, for the command that it names. */
+/* options.h: the options and arguments of the command line. */
 #ifndef ICCM_CLI_OPTIONS_H
 #define ICCM_CLI_OPTIONS_H
 
@@ -6,26 +6,26 @@
 #include <stdint.h>
 
 typedef struct options {
-  const char *url; /* NULL: Godot's, wherever that is */
+  const char *url; /* the first argument; NULL: the default address of Godot */
   const char *tool;
-  char *const *args; /* what stands behind the tool: its arguments */
+  char *const *args; /* the arguments after url and tool */
   int arg_count;
   bool json;     /* one JSON value on stdout */
   bool verbose;  /* the library's log lines on stderr */
-  bool insecure; /* whoever the server is, in TLS */
+  bool insecure; /* do not verify the TLS certificate */
   uint64_t timeout_ms;
   int count;
   int connections;
   int in_flight;
   double seconds;
   int server_pid;                                       /* 0: none */
-  const char *trace;                                    /* NULL: none; "new": one is made */
-  const char *component, *level, *text, *since, *until; /* of logs; NULL: not given */
+  const char *trace;                                    /* NULL: none; "new": generate one */
+  const char *component, *level, *text, *since, *until; /* for logs; NULL: not given */
   int lines;                                            /* 0: not given */
   bool follow;
-  bool progress;       /* of call: shown */
+  bool progress;       /* for call: show progress */
   double late_seconds; /* seconds */
-  bool seconds_given;  /* after seconds, which were given */
+  bool seconds_given;  /* --seconds was given */
 } options_t;
 
 #endif

@@ -1,8 +1,8 @@
 /* ping.c: `iccm ping URL`. Measures round trips of the MCP method "ping".
  *
- * A server that does not know the method answers by an error, which is a round trip like any other. The first
- * one carries connecting and handshake and is told apart; the others are measured one after the other on the
- * connection that it made. Stops at the first that fails.
+ * A server that does not know the method responds with an error, which counts as a round trip. The first
+ * round trip includes the connection and the handshake and is reported separately; the others are measured in
+ * sequence on the same connection. The command stops at the first failure.
  */
 #include <stdlib.h>
 #include "check_alloc.h"
@@ -55,7 +55,7 @@ static void print_summary_json(const print_t *out, double first_ms, double *ms, 
           ms[count - 1]);
 }
 
-/* Prints each round trip as it comes; stops where nobody reads it any more. */
+/* Prints each round trip at once; stops when stdout has no reader. */
 static void measure(sync_client_t *sync, ping_state_t *state, double *ms) {
   const options_t *options = sync->options;
   FILE *file = state->out->file;
@@ -63,7 +63,7 @@ static void measure(sync_client_t *sync, ping_state_t *state, double *ms) {
     return;
   double first_ms = state->ms;
   if (!options->json)
-    fprintf(file, "connected, first answer after %.3f ms\n", first_ms);
+    fprintf(file, "connected, first response after %.3f ms\n", first_ms);
   for (int i = 0; i < options->count && fflush(file) == 0; i++) {
     if (!ping(sync, state))
       return;

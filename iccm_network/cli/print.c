@@ -1,10 +1,10 @@
 /* print.c: escaping, wrapping and JSON for a terminal.
  *
- * Whatever a peer sends is data: the library's mcp_printable_next() says what of it a terminal may be shown.
- * All output of peers' text goes through glyph_next(), which tells what to show for the next character and
- * how many columns that takes; measuring, cutting and writing therefore always agree.
+ * A peer's text is untrusted: the library's mcp_printable_next() escapes what a terminal must not receive.
+ * All such output uses glyph_next(), which gives the text and the width of the next character; measuring,
+ * cutting and writing are therefore consistent.
  *
- * Writing errors stay in the FILE and are looked at once, by main.
+ * Write errors stay in the FILE; main checks them once.
  */
 #define _GNU_SOURCE /* wcwidth() */
 #include <iccm_service.h>
@@ -26,7 +26,7 @@ typedef struct glyph {
   size_t columns;
 } glyph_t;
 
-/* The code of a character that is valid UTF-8. */
+/* The code point of a character in valid UTF-8. */
 static uint32_t code_of(const char *shown) {
   unsigned char lead = (unsigned char)*shown;
   uint32_t code = lead < 0x80 ? lead : lead < 0xe0 ? lead & 0x1f : lead < 0xf0 ? lead & 0x0f : lead & 0x07;
@@ -35,7 +35,7 @@ static uint32_t code_of(const char *shown) {
   return code;
 }
 
-/* Takes one character off the text and returns its length there. */
+/* Reads one character of the text and returns its length in bytes. */
 static size_t glyph_next(glyph_t *glyph, const char *text, size_t len) {
   size_t used = mcp_printable_next(text, len, glyph->bytes);
   glyph->len = strlen(glyph->bytes);
@@ -147,7 +147,7 @@ void print_json(const print_t *print, yyjson_val *value, bool indented) {
   size_t len = 4; /* of "null" */
   yyjson_write_flag flags = indented ? YYJSON_WRITE_PRETTY_TWO_SPACES : 0;
   char *text = check_alloc(value != NULL ? yyjson_val_write(value, flags, &len) : strdup("null"));
-  print_text(print, text, len); /* control characters are left in strings only, where \u is JSON */
+  print_text(print, text, len); /* control characters remain only inside strings, where \u is valid JSON */
   fputc('\n', print->file);
   free(text);
 }

@@ -1,4 +1,4 @@
-/* print.h: text and JSON from a peer, made safe and readable for a terminal. */
+/* print.h: prints text and JSON from a peer, escaped for a terminal. */
 #ifndef ICCM_CLI_PRINT_H
 #define ICCM_CLI_PRINT_H
 
@@ -16,28 +16,29 @@ typedef struct print {
 /* The columns that one line of text takes on a terminal, escapes included. */
 size_t print_columns(const char *text, size_t len);
 
-/* One line: control characters, newlines too, are shown as escapes. Cut to max columns, the last of them
- * then being an ellipsis; 0: never cut. Returns the columns used. */
+/* Prints one line: control characters, including newlines, become escapes. max: text beyond so many columns
+ * is cut, and the last column shows an ellipsis; 0: no limit. Returns the columns used. */
 size_t print_line(const print_t *print, const char *text, size_t len, size_t max);
 
-/* That line as a value of doc, for JSON: text that may be cut inside a character, or be none at all. */
+/* The escaped line as a string value of doc, so that JSON stays valid for text that is not UTF-8. */
 yyjson_mut_val *print_safe(yyjson_mut_doc *doc, const char *text, size_t len);
 
-/* The same for several lines, uncut: newlines and tabs stay. */
+/* Prints several lines without a limit: newlines and tabs are not escaped. */
 void print_text(const print_t *print, const char *text, size_t len);
 
-/* Spaces. */
+/* Prints spaces. */
 void print_pad(const print_t *print, size_t columns);
 
-/* Words, wrapped to the width. The cursor stands at column; further lines start at indent. Ends the line. */
+/* Prints text, wrapped at blanks to the width, and a newline. column: the current column of the cursor;
+ * indent: of further lines. */
 void print_wrapped(const print_t *print, size_t column, size_t indent, const char *text);
 
-/* Between these text is bold, where there are colours. */
+/* Start and end bold text, if colours are enabled. */
 void print_bold(const print_t *print);
 void print_plain(const print_t *print);
 
-/* A value as JSON and a newline, on one line or indented; NULL: null. The escapes are JSON's: it stays valid.
- */
+/* Prints a value as JSON, on one line or indented, and a newline; NULL: null. The output is valid JSON:
+ * control characters are escaped by JSON's rules. */
 void print_json(const print_t *print, yyjson_val *value, bool indented);
 
 #endif

@@ -1,5 +1,5 @@
-/* progress.c: see progress.h. A bar takes a third of the terminal's width, and stands in one line that is
- * written anew with each change; a total that is unknown leaves a counter instead. */
+/* progress.c: see progress.h. The bar takes a third of the terminal's width; its line is redrawn on each
+ * change. If the total is unknown, a counter is shown instead. */
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -35,7 +35,7 @@ static void write_bar(const print_t *err, double share) {
 static void write_on_terminal(const progress_t *progress, double share) {
   const print_t *err = &progress->err;
   bool has_bar = share >= 0 && err->width >= MIN_WIDTH;
-  size_t taken = has_bar ? err->width / 3 + 4 : 1; /* and the last column, behind which lines wrap */
+  size_t taken = has_bar ? err->width / 3 + 4 : 1; /* and the last column, where the terminal would wrap */
   fputs("\r\033[K", err->file);
   if (has_bar)
     write_bar(err, share);

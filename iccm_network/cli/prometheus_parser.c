@@ -1,5 +1,5 @@
-/* prometheus_parser.c: see prometheus_parser.h. The samples of a histogram belong together where they follow
- * each other with the same labels, as the format demands. Timestamps are not read: a component has none. */
+/* prometheus_parser.c: see prometheus_parser.h. Consecutive samples of a histogram with the same labels form
+ * one series; the format requires this order. Timestamps are not supported: components do not write them. */
 #include "prometheus_parser.h"
 
 #include <math.h>
@@ -19,10 +19,10 @@ typedef struct sample {
 
 typedef struct parser {
   prometheus_samples_t *samples;
-  char histogram[MAX_NAME]; /* the metric whose TYPE came last, if it is one; else "" */
+  char histogram[MAX_NAME]; /* name in the last TYPE line if that is a histogram; else "" */
 } parser_t;
 
-/* Takes a name off the text. */
+/* Parses a name and advances *at. */
 static bool read_name(const char **at, char name[MAX_NAME]) {
   static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_:";
   size_t len = strspn(*at, first);
@@ -36,7 +36,7 @@ static bool read_name(const char **at, char name[MAX_NAME]) {
   return true;
 }
 
-/* Takes a label's value with its quotes off the text; the escapes are \\, \" and \n. */
+/* Parses a quoted label value and advances *at; the escapes are \\, \" and \n. */
 static bool read_quoted(const char **at, char value[MAX_VALUE]) {
   const char *from = *at;
   size_t len = 0;

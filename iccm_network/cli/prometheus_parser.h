@@ -1,4 +1,4 @@
-/* prometheus_parser.h: the text format of Prometheus, 0.0.4, read line by line. Pure. */
+/* prometheus_parser.h: parses the Prometheus text format, version 0.0.4. No I/O. */
 #ifndef ICCM_CLI_PROMETHEUS_PARSER_H
 #define ICCM_CLI_PROMETHEUS_PARSER_H
 
@@ -8,16 +8,16 @@
 enum { PROMETHEUS_MAX_BOUNDS = 64, PROMETHEUS_MAX_SERIES = 30000 };
 
 typedef struct prometheus_bucket {
-  double bound; /* of the values in it; the last one's is infinite */
-  double count; /* of values up to it */
+  double bound; /* upper bound of the values; infinite in the last bucket */
+  double count; /* of the values up to bound */
 } prometheus_bucket_t;
 
 /* A metric with one set of labels. */
 typedef struct prometheus_series {
   char *name;
-  yyjson_mut_val *labels; /* an object of texts, without le */
+  yyjson_mut_val *labels; /* an object of strings, without le */
   bool is_histogram;
-  double value; /* or, of a histogram: */
+  double value; /* or, for a histogram: */
   double sum, count;
   prometheus_bucket_t buckets[PROMETHEUS_MAX_BOUNDS];
   size_t bucket_count;
@@ -29,13 +29,13 @@ typedef struct prometheus_samples {
   size_t count;
 } prometheus_samples_t;
 
-/* Reads all of it, to be given to prometheus_samples_deinit() also where it was no such text, or
- * more than PROMETHEUS_MAX_SERIES (false). */
+/* Parses the whole text. False: invalid, or more than PROMETHEUS_MAX_SERIES series. Call
+ * prometheus_samples_deinit() in either case. */
 bool prometheus_parse(prometheus_samples_t *samples, const char *text, size_t len);
 void prometheus_samples_deinit(prometheus_samples_t *samples);
 
-/* The value below which a share (0 to 1) of a histogram's lies, taken as spread evenly in its bucket; beyond
- * the last bound it is that bound. NAN: it has none. */
+/* The estimated quantile (0 to 1) of a histogram, with linear interpolation in its bucket; above the last
+ * finite bound, that bound. NAN: the histogram is empty. */
 double prometheus_quantile(const prometheus_series_t *series, double quantile);
 
 #endif

@@ -1,9 +1,9 @@
-/* raw_conn.c: libuv's sockets as straight-line code: begin something, wait for it, look at what came.
+/* raw_conn.c: blocking calls on libuv sockets.
  *
- * Happy path: raw_conn_connect(), raw_conn_upgrade() and raw_conn_request() each begin their part; net_wait()
- * runs the loop until it is done. Failure: a connection ends once, with the reason in its status, and stays
- * there to be looked at; every wait has a limit, and all of them together the net's deadline. Wires are freed
- * with their net.
+ * Happy path: raw_conn_connect(), raw_conn_upgrade() and raw_conn_request() each start a step; net_wait()
+ * runs the loop until the step is done. Failure: a connection ends once, with the reason in its status, and
+ * stays readable. Each wait has a limit; the net's deadline limits all of them. Connections are freed with
+ * their net.
  */
 #define _GNU_SOURCE /* memmem() */
 #include <stdlib.h>
@@ -59,7 +59,7 @@ static bool all_closed(void *arg) {
 
 static void flush(raw_conn_t *conn);
 
-/* What is open is closed as the protocol wants it; a peer that does not answer that is left. */
+/* Sends close frames and waits at most CLOSE_MS for the peers to close. */
 static void close_websockets(net_t *net) {
   for (raw_conn_t *conn = net->conns; conn != NULL; conn = conn->next)
     if (conn->state == RAW_CONN_WEBSOCKET && mcp__ws_close(&conn->ws, MCP__CLOSE_NORMAL, "") == 0)
@@ -94,7 +94,7 @@ void net_deinit(net_t *net, int exit_code) {
   uv_loop_close(&net->loop);
 }
 
-/* ---- names ----------------------------------------------------------------------------------------- */
+/* ---- name resolution ------------------------------------------------------------------------------- */
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list) {
   net_t *net = request->data;
@@ -146,7 +146,7 @@ void raw_conn_end(raw_conn_t *conn, int status) {
 static void on_connect(uv_connect_t *request, int status) {
   raw_conn_t *conn = request->data;
   if (conn->state != RAW_CONN_CONNECTING)
-    return; /* given up before */
+    return; /* timed out before */
   conn->end_ns = uv_hrtime();
   if (status != 0) {
     raw_conn_end(conn, status);
@@ -191,7 +191,7 @@ double raw_conn_step_ms(const raw_conn_t *conn) {
   return (double)(conn->end_ns - conn->began_ns) / 1e6;
 }
 
-/* ---- what is sent ---------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------------- */
 
 typedef struct write_request {
   uv_write_t request;
@@ -200,7 +200,7 @@ typedef struct write_request {
 
 static void on_sent(uv_write_t *request, int status) {
   write_request_t *write = (write_request_t *)(void *)request; /* its first member */
-  (void)status;                                                /* reading tells how a connection ends */
+  (void)status;                                                /* reading reports the end of a connection */
   mcp__buf_deinit(&write->data);
   free(write);
 }
@@ -210,7 +210,7 @@ static void flush(raw_conn_t *conn) {
   if (conn->state == RAW_CONN_ENDED)
     return;
   if (conn->tls != NULL)
-    mcp__tls_write(conn->tls, &conn->out); /* reading tells how a connection ends */
+    mcp__tls_write(conn->tls, &conn->out); /* reading reports the end of a connection */
   if (ready->len == 0)
     return;
   write_request_t *write = check_alloc(calloc(1, sizeof *write));
@@ -221,10 +221,10 @@ static void flush(raw_conn_t *conn) {
     on_sent(&write->request, 0);
 }
 
-/* ---- what comes ------------------------------------------------------------------------------------ */
+/* ---- receiving ------------------------------------------------------------------------------------- */
 
-/* Whether the last request's answer is in a message; its sender may not have been able to read the question.
- */
+/* Whether the message is the response to the last request; an error without id counts, since the server may
+ * have failed to parse the request. */
 static bool is_response(const raw_conn_t *conn, yyjson_val *root) {
   yyjson_val *id = yyjson_obj_get(root, "id"), *error = yyjson_obj_get(root, "error");
   if (yyjson_obj_get(root, "result") == NULL && error == NULL)
@@ -256,7 +256,7 @@ static void on_close(int code, const char *reason, bool clean, void *arg) {
 }
 
 static void feed_websocket(raw_conn_t *conn, const char *data, size_t len) {
-  /* A pong without payload, which answers our ping; no text holds these bytes, since a NUL is no JSON. */
+  /* A pong frame without payload. JSON text cannot contain these bytes, since it has no NUL. */
   conn->pong_received = conn->pong_received || memmem(data, len, "\x8a\x00", 2) != NULL;
   mcp__ws_feed(&conn->ws, (const uint8_t *)data, len);
   mcp__ws_flush_pong(&conn->ws);
@@ -278,7 +278,7 @@ static void feed_head(raw_conn_t *conn, const char *data, size_t len) {
   size_t used;
   store_initial(conn, data, len);
   if (*conn->key == '\0' || conn->head_state != MCP__HEAD_MORE)
-    return; /* nothing was asked, or its answer's body */
+    return; /* no request was sent, or this is the response body */
   conn->head_state = mcp__head_feed(&conn->head, data, len, &used);
   if (conn->head_state == MCP__HEAD_MORE)
     return;
@@ -363,7 +363,7 @@ void raw_conn_upgrade(raw_conn_t *conn, const mcp__url_t *url) {
   }
   conn->began_ns = uv_hrtime();
   const char *token;
-  mcp__token_from_environment(&token); /* the doctor has judged it */
+  mcp__token_from_environment(&token); /* doctor_run() has validated it */
   mcp__write_upgrade(&conn->out, url->authority, url->path, conn->key, token);
   uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
   flush(conn);

@@ -1,11 +1,11 @@
-/* ready.c: `iccm ready URL`. Whether a server has all that it needs, as its page /readyz tells it. */
+/* ready.c: `iccm ready URL`. Checks a server's dependencies with GET /readyz. */
 #include <string.h>
 #include "commands.h"
 #include "exit_codes.h"
 #include "fetch.h"
 #include "error_report.h"
 
-/* The reasons stand in lines of their own; here in one, as far as it goes. */
+/* Joins the lines of the response body into one line, truncated to the buffer. */
 static const char *reasons(fetch_result_t *fetched) {
   const char *body = fetched->response.data + fetched->body_offset;
   size_t len = fetched->response.len - fetched->body_offset, used = 0;

@@ -1,4 +1,4 @@
-/* relative_time.c: see relative_time.h. Signs, blanks and fractions are no part of it. */
+/* relative_time.c: see relative_time.h. Signs, blanks and fractions are invalid. */
 #include "relative_time.h"
 
 #include <ctype.h>

@@ -1,14 +1,14 @@
 /* schema_types.c: see schema_types.h.
  *
- * Each keyword allows some types; the schema allows those that all of its keywords allow. Schemas come from a
- * peer: MAX_DEPTH ends a $ref that leads back to itself, MAX_VISITED one that leads to too many others; what
- * is not looked at counts as allowing everything.
+ * A schema allows the types that all of its keywords allow. Schemas come from a peer: MAX_DEPTH ends a
+ * recursive $ref, MAX_VISITED limits the number of visited schemas; a schema that is not visited allows all
+ * types.
  */
 #include "schema_types.h"
 
 #include <string.h>
 
-#define TWO_TO_53 9007199254740992.0 /* from there on doubles have no fraction */
+#define TWO_TO_53 9007199254740992.0 /* doubles of at least this magnitude have no fraction */
 
 enum { MAX_DEPTH = 16, MAX_VISITED = 10000 };
 
@@ -36,7 +36,7 @@ static unsigned types_of_name(yyjson_val *name) {
   return 0;
 }
 
-/* Digits alone, behind a minus or not: numbers beyond 64 bits are kept as text. */
+/* Only digits after an optional minus: numbers beyond 64 bits are kept as text. */
 static bool is_whole(yyjson_val *raw) {
   const char *text = yyjson_get_raw(raw);
   size_t sign = *text == '-';
@@ -85,7 +85,7 @@ static unsigned by_values(yyjson_val *schema) {
   return types != 0 ? types : SCHEMA_TYPES_ALL;
 }
 
-/* What one of the schemas allows. */
+/* The union of the types that the schemas allow. */
 static unsigned by_any(schema_walk_t *walk, yyjson_val *schemas) {
   size_t i, max;
   yyjson_val *schema;

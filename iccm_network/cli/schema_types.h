@@ -1,4 +1,4 @@
-/* schema_types.h: which types of JSON a schema allows. */
+/* schema_types.h: the JSON types that a schema allows. */
 #ifndef ICCM_CLI_SCHEMA_TYPES_H
 #define ICCM_CLI_SCHEMA_TYPES_H
 
@@ -16,9 +16,8 @@ enum {
   SCHEMA_TYPES_ALL = 127
 };
 
-/* The types that schema, a part of root, allows: by type, enum, const, anyOf, oneOf, allOf and $ref within
- * root. SCHEMA_TYPES_ALL where it does not restrict them, contradicts itself or is too large to look through.
- */
+/* The types that schema, a part of root, allows by type, enum, const, anyOf, oneOf, allOf and $ref within
+ * root. SCHEMA_TYPES_ALL if the schema does not restrict them, is contradictory, or exceeds the limits. */
 unsigned schema_types(yyjson_val *root, yyjson_val *schema);
 
 /* The type of a value. */

@@ -1,4 +1,4 @@
-/* stats.c: `iccm stats URL`. Reads a server's counters at /metrics and shows them as tables. */
+/* stats.c: `iccm stats URL`. Reads a server's metrics with GET /metrics and shows them as tables. */
 #include "commands.h"
 #include "exit_codes.h"
 #include "fetch.h"
@@ -21,7 +21,7 @@ int stats_run(const options_t *options, const print_t *out) {
         stats_read(fetched.response.data + fetched.body_offset, fetched.response.len - fetched.body_offset);
   if (ok && stats == NULL) {
     fetched.status = MCP_EPROTOCOL;
-    snprintf(fetched.error, sizeof fetched.error, "what came is not the text format of Prometheus");
+    snprintf(fetched.error, sizeof fetched.error, "the response is not in the Prometheus text format");
   }
   if (stats == NULL)
     code = fail(options, out, &fetched);

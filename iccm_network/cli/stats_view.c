@@ -1,5 +1,5 @@
-/* stats_view.c: see stats_view.h. The library's metrics are known by their names; new ones without labels
- * show up by themselves, and whatever else there is counts as a component's. */
+/* stats_view.c: see stats_view.h. The library's metrics are recognised by name; all other metrics with the
+ * library's prefix and without labels are server metrics; the rest belongs to the component. */
 #include "stats_view.h"
 
 #include <math.h>
@@ -34,7 +34,7 @@ static void put(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, d
   yyjson_mut_obj_add(object, check_alloc(yyjson_mut_strcpy(doc, name)), check_alloc(number));
 }
 
-/* Milliseconds, to the third place. */
+/* Milliseconds, rounded to three decimal places. */
 static void put_ms(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, double seconds) {
   bool is_small = seconds > 0 && seconds < 9e9;
   put(doc, object, name, is_small ? (double)(int64_t)(seconds * 1e6 + 0.5) / 1e3 : seconds * 1e3);
@@ -144,7 +144,7 @@ static bool any_has(yyjson_val *calls, const char *name) {
   return false;
 }
 
-/* Whether a member of a call says that somebody called. */
+/* Whether any counter of the call is above 0. */
 static bool was_called(yyjson_val *call) {
   size_t i, max;
   yyjson_val *name, *value;
@@ -172,7 +172,7 @@ static void print_calls(const print_t *print, yyjson_val *calls) {
   print_section(print, "Calls", doc);
 }
 
-/* A point in time for people, where the metric is one by its name and not 0 (never); else the value. */
+/* Formats a metric named *_timestamp_seconds as a time, unless it is 0 (never); else returns the value. */
 static yyjson_mut_val *readable(yyjson_mut_doc *doc, yyjson_val *metric, yyjson_val *value) {
   static const char suffix[] = "_timestamp_seconds";
   yyjson_val *name = yyjson_obj_get(metric, "name");
@@ -203,7 +203,7 @@ static yyjson_mut_val *labels_text(yyjson_mut_doc *doc, yyjson_val *labels) {
   return made;
 }
 
-/* Rows of name, where the labels stand behind it, and what else there is. */
+/* One row for each metric: name, labels, value or durations. */
 static void print_metrics(const print_t *print, yyjson_val *metrics, bool histograms) {
   yyjson_mut_doc *doc = new_rows();
   size_t i, j, max, members;

@@ -1,19 +1,19 @@
-/* stats_view.h: counters in the text format of Prometheus, put together so that people can read them. Pure.
+/* stats_view.h: metrics in the Prometheus text format, as a JSON document and as tables. No I/O but printing.
  */
 #ifndef ICCM_CLI_STATS_VIEW_H
 #define ICCM_CLI_STATS_VIEW_H
 
 #include "print.h"
 
-/* Reads the text format 0.0.4. A new document:
+/* Parses the text format 0.0.4 into a new document:
  *   {"server": {NAME: number}, "calls": [{"tool", OUTCOME: number…, TIMES}], "refusals": [{"reason",
- * "count"}], "metrics": [{"name", "labels": {}, "value"} or {"name", "labels": {}, TIMES}]} where server has
- * what the library counts without labels, NAME without iccm_, and metrics what is not the library's. TIMES:
- * "count", "mean_ms", "p50_ms", "p90_ms", "p99_ms", of a histogram's seconds; null where there is none. NULL:
- * it is no such text. Ends the program where there is no memory. */
+ *   "count"}], "metrics": [{"name", "labels": {}, "value"} or {"name", "labels": {}, TIMES}]}
+ * server: the library's metrics without labels; NAME lacks the prefix iccm_. metrics: those of the component.
+ * TIMES: "count", "mean_ms", "p50_ms", "p90_ms", "p99_ms" of a histogram in seconds; null: no value. Returns
+ * NULL if the text is invalid. Ends the program if out of memory. */
 yyjson_doc *stats_read(const char *text, size_t len);
 
-/* Tables of that; tools that nobody called and outcomes that nothing had are left out. */
+/* Prints it as tables, without tools that were never called and outcomes that never occurred. */
 void stats_print(const print_t *print, yyjson_val *stats);
 
 #endif

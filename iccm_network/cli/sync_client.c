@@ -1,8 +1,8 @@
-/* sync_client.c: the asynchronous client as straight-line code for one-shot commands.
+/* sync_client.c: wraps the asynchronous client for one-shot commands.
  *
- * sync_client_call() starts a call, runs the loop, and its callback stops the loop. One deadline covers all
- * stages and all requests of a client. Ending closes the connection properly, but waits for that only so
- * long: the answer is there already, and a peer or a resolver that hangs must not keep the command.
+ * sync_client_call() starts a call and runs the loop; its callback stops the loop. One deadline covers all
+ * stages and all requests of a client. Closing has a time limit: the result is already available, and a
+ * hanging peer or resolver must not block the command.
  */
 #include <iccm_service.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static void on_state(mcp_client_t *client, int status, const char *reason, void 
   (void)client;
   (void)reason;
   if (status != 0)
-    return; /* the library logs this, and the request says it */
+    return; /* the library logs the reason, and the request fails with it */
   sync->connected = true;
   const char *url = sync->options->url != NULL ? sync->options->url : "Godot";
   char shown[MCP_SHOWN_SIZE];
@@ -45,7 +45,7 @@ int sync_client_open(sync_client_t *sync, const options_t *options, const print_
   *sync = (sync_client_t){.options = options};
   int status = uv_loop_init(&sync->loop);
   if (status != 0) /* UNTESTED: needs a process without descriptors */
-    return report_usage_error(options, out, "no event loop: %s", uv_strerror(status));
+    return report_usage_error(options, out, "cannot create an event loop: %s", uv_strerror(status));
   sync->client = sync_client_new_client(&sync->loop, options);
   if (sync->client == NULL) {
     uv_loop_close(&sync->loop);
@@ -55,7 +55,7 @@ int sync_client_open(sync_client_t *sync, const options_t *options, const print_
   return 0;
 }
 
-/* A request that was not the first had less time than the option says: the message name the option. */
+/* A later request had less time than --timeout: the message is changed to name the value of --timeout. */
 static void on_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   sync_request_t *request = arg;
   sync_client_t *sync = request->sync;
@@ -79,7 +79,7 @@ static uint64_t remaining_ms(sync_client_t *sync) {
   return now < sync->deadline_ns ? (sync->deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS : 1;
 }
 
-/* Runs the loop until the callback of a request that was accepted (0), or says at once why it was not. */
+/* status 0: runs the loop until the request's callback; otherwise calls the callback with status. */
 static void run_request(sync_request_t *request, int status) {
   if (status == 0) {
     uv_run(&request->sync->loop, UV_RUN_DEFAULT);

@@ -1,12 +1,12 @@
 /* table.c: an array of flat objects as a table.
  *
- * The columns stand in the order in which the rows name them first. On a terminal columns without any value
- * are left out, and when a row does not fit, UUIDs are cut to their end, which differs where they were made
- * at the same time, then the widest columns until it fits; when even narrow ones do not, the last columns are
- * left out. What was left out is named below the table. Elsewhere nothing is cut or padded: a tab parts the
- * cells, which is an escape in them. A cell that is an array or object of plain values is shown as JSON;
- * anything deeper, or more columns than MAX_COLUMNS, is better read as JSON, and print_table() says so by
- * false.
+ * Columns are ordered by their first occurrence in the rows. On a terminal, columns without any value are
+ * hidden. If a row is too wide, UUIDs are cut to their end (the beginnings of UUIDs made at the same time are
+ * equal), then the widest columns are cut, then the last columns are hidden; the names of hidden columns are
+ * printed below the table. If the output is not a terminal, nothing is cut or padded: cells are separated by
+ * tabs, and tabs in cells are escaped. A cell that is an array or object of plain values is shown as JSON.
+ * For deeper values, or more than MAX_COLUMNS columns, print_table() returns false, and the caller prints
+ * JSON.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,21 +17,21 @@
 enum { MAX_COLUMNS = 64, GAP = 2, MIN_COLUMN_WIDTH = 4, UUID_WIDTH = 36, SHORT_UUID_WIDTH = 8 };
 
 typedef struct column {
-  const char *name; /* of the rows' document, as is every name here */
+  const char *name; /* borrowed from the rows */
   size_t name_len;
   size_t width;
-  bool numbers, texts; /* holds such; with nothing but numbers it is aligned to the right */
-  bool non_uuids;      /* holds something that is no UUID */
-  bool show_end;       /* shows their ends */
+  bool numbers, texts; /* types of its cells; a column of numbers is aligned to the right */
+  bool non_uuids;      /* has a cell that is not a UUID */
+  bool show_end;       /* show only the end of each UUID */
 } column_t;
 
 typedef struct table {
   column_t columns[MAX_COLUMNS];
   size_t count;
-  size_t shown; /* the first so many are printed */
+  size_t shown; /* number of printed columns */
 } table_t;
 
-/* The text of a cell: borrowed from the value, or written to *owned, which the caller frees. */
+/* text is borrowed from the value, or equal to owned, which the caller frees. */
 typedef struct cell {
   const char *text;
   size_t len;
@@ -108,7 +108,7 @@ static bool add_row(table_t *table, yyjson_val *row) {
   return true;
 }
 
-/* The width of a row whose columns are cut to limit. */
+/* The width of a row if its columns are cut to limit. */
 static size_t row_width(const table_t *table, size_t limit) {
   size_t width = table->shown > 0 ? (table->shown - 1) * GAP : 0;
   for (size_t i = 0; i < table->shown; i++)
@@ -120,7 +120,7 @@ static bool has_values(const column_t *column) {
   return column->numbers || column->texts;
 }
 
-/* Puts columns without any value behind the others, and shows them no more, unless there are no others. */
+/* Moves columns without any value to the end and hides them, unless all are empty. */
 static void hide_empty_columns(table_t *table) {
   column_t ordered[MAX_COLUMNS];
   size_t count = 0;

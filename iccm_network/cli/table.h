@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include "print.h"
 
-/* The table of a non-empty array of objects; false, and nothing printed, when rows is no such thing, too
- * deep or too wide for a table. */
+/* Prints a non-empty array of objects as a table. False: rows is something else, too deep or too wide;
+ * nothing was printed. */
 bool print_table(const print_t *print, yyjson_val *rows);
 
 #endif

@@ -1,11 +1,11 @@
-/* tools_view.c: the answer of tools/list for people.
+/* tools_view.c: the result of tools/list as text.
  *
  *     echo
- *       Answers its arguments as they came.
- *         text   string, required  What to answer.
- *         times  integer           How often (one of 1, 2, 3).
+ *       Returns its arguments unchanged.
+ *         text   string, required  The text to return.
+ *         times  integer           Number of repetitions (one of 1, 2, 3).
  *
- * A tool's definition comes from a peer: whatever in it is not of the expected type is left out.
+ * A tool's definition comes from a peer: members of an unexpected type are omitted.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 #include "tools_view.h"
 
 enum { TOOL_INDENT = 2, ARGUMENT_INDENT = 4, NARROW_INDENT = 6, GAP = 2, NAME_COLUMNS = 28, KIND_SIZE = 48 };
-/* With less room beside name and kind, descriptions go on lines of their own. */
+/* Minimum width of descriptions beside name and kind; with less they get their own lines. */
 enum { MEANING_COLUMNS = 24 };
 
 static bool is_required(yyjson_val *schema, yyjson_val *name) {
@@ -27,7 +27,7 @@ static bool is_required(yyjson_val *schema, yyjson_val *name) {
   return false;
 }
 
-/* "string, required"; "string|null"; "any" where the schema does not say. */
+/* "string, required"; "string|null"; "any" if the schema defines no type. */
 static void describe_kind(yyjson_val *property, bool required, char kind[KIND_SIZE]) {
   yyjson_val *type = yyjson_obj_get(property, "type"), *item;
   size_t i, max, at = 0;
@@ -42,7 +42,7 @@ static void describe_kind(yyjson_val *property, bool required, char kind[KIND_SI
     snprintf(kind + at, KIND_SIZE - at, ", required");
 }
 
-/* The description and the values allowed, as one text that the caller frees. */
+/* The description and the allowed values. Owned by the caller. */
 static char *describe_meaning(yyjson_val *property) {
   char *text = NULL;
   size_t len, i, max;
@@ -61,7 +61,7 @@ static char *describe_meaning(yyjson_val *property) {
   return check_alloc(text);
 }
 
-/* The columns that names and kinds take in the list of one tool's arguments. */
+/* The column widths in the list of one tool's arguments. */
 typedef struct layout {
   size_t name, kind;
 } layout_t;

@@ -1,4 +1,4 @@
-/* trace.c: `iccm trace ID [URL]`. Shows the lines that Godot has of one trace as a tree of calls. */
+/* trace.c: `iccm trace ID [URL]`. Shows the log lines of one trace as a tree of calls. */
 #include <string.h>
 #include "commands.h"
 #include "exit_codes.h"
@@ -14,7 +14,7 @@ enum { MAX_LINES = 10000 };
 typedef struct trace_state {
   const print_t *out;
   trace_tree_t tree;
-  int64_t last_us; /* of a row without a time, the one before it */
+  int64_t last_us; /* time of the last row; also used for a row without a time */
   int code;
 } trace_state_t;
 
@@ -38,9 +38,9 @@ static void show(trace_state_t *state, const log_query_rows_t *rows, const optio
     fprintf(stderr, "iccm: only the newest %zu lines of the trace are shown\n", rows->count);
   if (rows->count == 0) {
     state->code = ICCM_USAGE;
-    fputs("iccm: there are no lines of trace ", stderr);
+    fputs("iccm: no log lines of trace ", stderr);
     print_line(&err, trace_id, strlen(trace_id), 0);
-    fputs("; calls themselves are logged at TRACE, by logger_set_level\n", stderr);
+    fputs("; calls are logged only at level TRACE (set it with logger_set_level)\n", stderr);
   }
   if (options->json)
     trace_print_json(state->out, &state->tree, trace_id);
@@ -50,7 +50,7 @@ static void show(trace_state_t *state, const log_query_rows_t *rows, const optio
 }
 
 int trace_run(const options_t *options, const print_t *out) {
-  const char *trace_id = options->url; /* the first word; the address is the second */
+  const char *trace_id = options->url; /* the first argument; the URL is the second */
   const options_t godot_options = log_query_options(options);
   const log_query_filter_t filter = {.trace = trace_id, .since_us = INT64_MIN, .until_us = INT64_MAX};
   trace_state_t state = {.out = out};

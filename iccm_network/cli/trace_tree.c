@@ -1,11 +1,11 @@
 /* trace_tree.c: see trace_tree.h.
  *
- * Happy path: rows with the same data.span_id are one call; those that the library writes at its begin and
- * end say what it was and how it ended, all others are lines below it; data.parent_span_id says below which
- * call it stands. A row without a span stands below the call of its component that is nearest in time.
+ * Happy path: rows with the same data.span_id belong to one call. The rows that the library writes at its
+ * start and end give its tool and outcome; all others become its lines. data.parent_span_id names its parent.
+ * A row without a span becomes a line of the call of its component that is nearest in time.
  *
- * Failure modes, since rows come from anybody: a parent of which there is no row is made up, as missing;
- * calls that are their own ancestors lose the link that closes the circle; nothing recurses.
+ * Failure modes, since any client can write rows: a parent without rows is added as missing; a link that
+ * would make a call its own ancestor is dropped; there is no recursion.
  */
 #include "trace_tree.h"
 
@@ -50,8 +50,7 @@ static void record_end(trace_node_t *call, yyjson_val *data, int64_t time_us) {
     call->start_us = time_us - (int64_t)(call->ms * 1000);
 }
 
-/* Whether the row is one of those that say how a call went (server_log.c), which then is known of the call.
- */
+/* Records a row that the library writes about a call (server_log.c). False: another row. */
 static bool record_event(trace_node_t *call, yyjson_val *row, yyjson_val *data, int64_t time_us) {
   const char *message = logline_string(row, "message");
   if (strcmp(message, "Tool call started") == 0) {
@@ -138,7 +137,7 @@ static trace_node_t *parent_of(trace_tree_t *tree, const trace_node_t *node) {
     parent->start_us = node->start_us;
   for (const trace_node_t *each = parent; each != NULL; each = each->parent)
     if (each == node)
-      return NULL; /* it would be its own ancestor */
+      return NULL; /* a cycle */
   return parent;
 }
 
@@ -159,7 +158,7 @@ trace_node_t *trace_tree_next(const trace_tree_t *tree, const trace_node_t *node
 }
 
 void trace_tree_build(trace_tree_t *tree) {
-  for (size_t i = 0; i < tree->count; i++) { /* grows by the missing ones, which have no parents */
+  for (size_t i = 0; i < tree->count; i++) { /* missing parents are appended; they have no parents */
     trace_node_t *parent = parent_of(tree, tree->nodes[i]);
     tree->nodes[i]->parent = parent;
   }

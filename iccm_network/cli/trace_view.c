@@ -20,7 +20,7 @@ static double start_ms(const trace_tree_t *tree, const trace_node_t *node) {
   return (double)(node->start_us - tree->nodes[0]->start_us) / 1e3;
 }
 
-/* ---- for people ------------------------------------------------------------------------------------ */
+/* ---- text ------------------------------------------------------------------------------------------ */
 
 static void print_text_of(const print_t *print, const char *text) {
   print_line(print, text, strlen(text), 0);
@@ -45,7 +45,7 @@ static void print_call(const print_t *print, const trace_node_t *call) {
   fputc('\n', print->file);
 }
 
-/* Without the ids that made the tree. */
+/* Without the span ids. */
 static void print_data(const print_t *print, yyjson_val *data) {
   if (!yyjson_is_obj(data))
     return;
@@ -62,7 +62,7 @@ static void print_data(const print_t *print, yyjson_val *data) {
   yyjson_mut_doc_free(doc);
 }
 
-/* Without what the call above it says already. */
+/* Without the component if the parent call shows it. */
 static void print_row(const print_t *print, const trace_node_t *line) {
   const char *level = logline_string(line->row, "level");
   yyjson_val *message = yyjson_obj_get(line->row, "message");
@@ -92,7 +92,7 @@ static void print_node(const print_t *print, const trace_tree_t *tree, const tra
   } else if (node->kind == TRACE_LINE) {
     print_row(print, node);
   } else {
-    fputs("(no lines of call ", print->file);
+    fputs("(no log lines of call ", print->file);
     print_text_of(print, node->span_id);
     fputs(")\n", print->file);
   }
@@ -103,7 +103,7 @@ void trace_print(const print_t *print, const trace_tree_t *tree) {
     print_node(print, tree, node);
 }
 
-/* ---- for programs ---------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------------ */
 
 static void put_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, const char *text) {
   if (*text != '\0')

@@ -1,4 +1,4 @@
-/* cli_test.h: what the unit tests of `iccm` share: output captured in memory, and leaks that fail. */
+/* cli_test.h: helpers of the unit tests of `iccm`: captured output, and a check for leaks. */
 #ifndef CLI_TEST_H
 #define CLI_TEST_H
 

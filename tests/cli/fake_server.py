@@ -1,12 +1,13 @@
-"""Peers of `iccm` that answer what a test tells them to, down to the bytes.
+"""Fake servers for `iccm` whose behaviour the test defines, down to single bytes.
 
-`with FakeServer(serve) as peer:` listens on a free port of 127.0.0.1 or host, peer.port, and calls serve(conn) for each connection
-in a thread of its own; the connection is closed when serve returns. Leaving stops listening and closes what is open.
+`with FakeServer(serve) as peer:` listens on a free port of 127.0.0.1 or host, peer.port, and calls serve(conn) for each
+connection in its own thread; the connection is closed when serve returns. Leaving the context stops listening and closes all
+connections.
 
-`mcp(answer)` makes a serve that speaks MCP on WebSocket: answer(method, params) gives the result, an exception Response
-with an error or with raw text, NO_RESPONSE, or DISCONNECT. So does initialize, which answers as it should unless told otherwise;
-pings and bad JSON are answered unless pongs or parse_errors is false, notifications only where notification_reply has a text to send. A request that
-asks for progress gets a notification for each of progress, its params without the token.
+`mcp(answer)` makes a serve that speaks MCP over WebSocket: answer(method, params) returns the result, NO_RESPONSE or
+DISCONNECT, or raises Response with an error or raw text. initialize does the same for that method; by default it succeeds.
+Pings and bad JSON are answered unless pongs or parse_errors is false. notification_reply is sent for each notification, if
+given. A request with a progress token gets a notification for each element of progress, its params without the token.
 """
 import base64
 import hashlib
@@ -21,7 +22,7 @@ NO_RESPONSE, DISCONNECT = object(), object()
 
 
 class Response(Exception):
-    """Instead of a result: an error's members, or text to send as it stands."""
+    """Raised instead of returning a result: the members of an error, or raw text to send."""
 
     def __init__(self, error=None, text=None):
         super().__init__()
@@ -66,7 +67,7 @@ class FakeServer:
 
 
 def silent(conn):
-    """Reads and never says a word."""
+    """Reads and never sends anything."""
     while conn.recv(65536):
         pass
 
@@ -80,7 +81,7 @@ def plain_http(status, reason="", headers=""):
 
 
 def upgrade(conn, guid=GUID, before=b"", more=b""):
-    """The handshake; with another guid a wrong one. before: bytes in front of the answer; more: further headers."""
+    """The handshake; another guid makes it invalid. before: bytes before the response; more: further headers."""
     head = b""
     while b"\r\n\r\n" not in head:
         piece = conn.recv(65536)
@@ -171,6 +172,6 @@ def mcp(answer, initialize=initialize_result, pongs=True, parse_errors=True, not
 
 
 def text_result(value):
-    """A tool's result as it travels; text goes as it is, anything else as JSON."""
+    """A tool result with one text part: value if it is a string, else its JSON."""
     text = value if isinstance(value, str) else json.dumps(value)
     return {"content": [{"type": "text", "text": text}]}

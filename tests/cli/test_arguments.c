@@ -1,4 +1,4 @@
-/* Words of the command line and the JSON object that they mean, or the error. */
+/* arguments: command-line arguments and the resulting JSON object or error. */
 #include "cli_test.h"
 #include "arguments.h"
 
@@ -38,14 +38,14 @@ static const struct {
     {{"a=1", "a=2"}, "\"a\" is given twice"},
     {{"a=1", "a:=2"}, "\"a\" is given twice"},
     {{"a:=hello"},
-     "\"a:=hello\": behind := not valid JSON at byte 1: unexpected character, expected a valid root value"},
-    {{"a:="}, "\"a:=\": behind := not valid JSON at byte 1: input length is 0"},
+     "\"a:=hello\": after := not valid JSON at byte 1: unexpected character, expected a valid root value"},
+    {{"a:="}, "\"a:=\": after := not valid JSON at byte 1: input length is 0"},
     {{"a:=\xff"},
-     "\"a:=\xff\": behind := not valid JSON at byte 1: unexpected character, expected a valid root value"},
+     "\"a:=\xff\": after := not valid JSON at byte 1: unexpected character, expected a valid root value"},
     {{"a=1", "-"}, "\"-\" is neither key=value nor a JSON object"},
     {{"{\"a\":1}", "b=1"}, "\"{\"a\":1}\" is neither key=value nor a JSON object"},
-    {{"{\"a\":"}, "the arguments cannot be read: not valid JSON at byte 6: unexpected end of data"},
-    {{"{} {}"}, "the arguments cannot be read: not valid JSON at byte 4: unexpected content after document"},
+    {{"{\"a\":"}, "cannot parse the arguments: not valid JSON at byte 6: unexpected end of data"},
+    {{"{} {}"}, "cannot parse the arguments: not valid JSON at byte 4: unexpected content after document"},
     {{"a=\xff"}, "\"a=\xff\" is not UTF-8"},
     {{"\xc3\x28=1"}, "\"\xc3\x28=1\" is not UTF-8"},
 };
@@ -57,7 +57,7 @@ static int count_words(const char *const *words) {
   return count;
 }
 
-/* The words as main passes them: not const. */
+/* The arguments as in main(): not const. */
 static yyjson_mut_doc *parse(const char *const *words, FILE *input, char *error) {
   char *copies[MAX_WORDS] = {NULL};
   int count = count_words(words);
@@ -238,7 +238,7 @@ Test(arguments, that_came_as_json_stay) {
   yyjson_doc_free(doc);
 }
 
-/* Each level doubles what there is to look at. */
+/* Each level doubles the number of schemas. */
 Test(arguments, a_schema_without_end_is_not_followed) {
   char text[4096] = "{\"properties\":{\"a\":{\"$ref\":\"#/$defs/0\"}},\"$defs\":{\"x\":{}";
   for (int i = 0; i < 30; i++)

@@ -1,4 +1,4 @@
-/* The books of a canary: seconds are numbers, rows are words. */
+/* canary_stats: counting of accepted, read, late, doubled, missing and lost lines. */
 #include "canary_stats.h"
 #include "cli_test.h"
 
@@ -20,7 +20,7 @@ static uint64_t add(canary_stats_t *stats, int64_t second, canary_answer_t answe
   return number;
 }
 
-/* Ends a book that has counted these. */
+/* Checks the counters and frees the stats. */
 static void expect(canary_stats_t *stats, uint64_t read, uint64_t late, uint64_t doubled, uint64_t missing,
                    uint64_t lost) {
   cr_expect_eq(stats->read, read, "%d read", (int)stats->read);
@@ -67,7 +67,7 @@ Test(canary, late_is_counted_once) {
   cr_expect_eq(stats.late, 0);
   cr_expect(canary_stats_is_waiting(&stats, s(LATE_S)));
   cr_expect_not(canary_stats_is_waiting(&stats, s(LATE_S) + 1));
-  canary_stats_read(&stats, "a", 0, s(LATE_S) + 1); /* nobody had judged it */
+  canary_stats_read(&stats, "a", 0, s(LATE_S) + 1); /* canary_stats_update() was not called in between */
   canary_stats_update(&stats, s(LATE_S) + 1);
   canary_stats_update(&stats, s(40));
   canary_stats_read(&stats, "b", 1, s(40));
@@ -126,7 +126,7 @@ Test(canary, forgets) {
   }
   cr_expect_leq(stats.count, HOUR_S + 1);
   cr_expect_leq(stats.dedup.count, HOUR_S + 1);
-  canary_stats_read(&stats, "0", 0, s(3 * HOUR_S)); /* long forgotten, and no second one therefore */
+  canary_stats_read(&stats, "0", 0, s(3 * HOUR_S)); /* no longer tracked, so not a duplicate */
   uint64_t missing = add(&stats, 3 * HOUR_S, CANARY_ACCEPTED);
   canary_stats_update(&stats, s(3 * HOUR_S + DAY_S));
   cr_expect_eq(stats.first, missing);

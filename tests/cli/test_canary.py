@@ -1,4 +1,4 @@
-"""`iccm canary`: over a real Godot that restarts, and over peers that lose, double or delay what they accepted."""
+"""`iccm canary`: with a real Godot that restarts, and with fake servers that lose, double or delay accepted lines."""
 import json
 import signal
 import uuid
@@ -12,7 +12,7 @@ FIELDS = ("logged", "read", "lost", "doubled", "late", "missing", "refused", "un
 
 
 def log_that(rows_of):
-    """A peer that accepts all lines; a query has the rows that rows_of(lines, number of the query) gives."""
+    """A fake server that accepts all lines; a query returns rows_of(lines, number of the query)."""
     lines, queries = [], []
 
     def answer(_method, params):
@@ -37,7 +37,7 @@ class Canary(Case):
         return last
 
     def judged(self, peer, code, unread=0, **wanted):
-        """The outcome of so long a run that it has logged two lines, and found none late for the machine's sake."""
+        """The outcome of a run, repeated with more time until it logs two lines and none is late on a slow machine."""
 
         def run(seconds):
             return iccm("canary", "--json", "--seconds", seconds, "--late", seconds - 0.5, peer.url)
@@ -67,9 +67,9 @@ class Canary(Case):
             stored = lambda: int(json.loads(iccm("call", "--json", system.dewey_url, "dewey_get_log_stats").out)["total_count"])
             wait_until(lambda: stored() >= 4, "the first line is stored")
             system.godot.kill()
-            self.assertIn(b"iccm: Godot fails: ", process.stderr.readline())
+            self.assertIn(b"iccm: Godot request failed: ", process.stderr.readline())
             system.godot.start()
-            self.assertIn(b"Godot answers again", process.stderr.readline())
+            self.assertIn(b"Godot responds again", process.stderr.readline())
             code, out, _ = self.stopped(process, signal.SIGTERM)
             self.assertEqual(code, OK, out)
             self.assertRegex(out, r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ summary: [1-9]\d* logged, \d+ read, 0 lost, 0 doubled, "

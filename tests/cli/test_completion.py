@@ -1,4 +1,4 @@
-"""The completion of `iccm` for bash: it offers the commands and options that --help names, and no others."""
+"""Bash completion of `iccm`: it offers exactly the commands and options in --help."""
 import re
 import subprocess
 import unittest
@@ -10,7 +10,7 @@ ASK = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]} - 
 
 
 def offered(*words):
-    """What is offered for the last word."""
+    """The completions of the last word."""
     run = run_program(["bash", "-u", "-c", ASK, "bash", SCRIPT, "iccm", *words])
     assert (run.returncode, run.stderr) == (0, ""), run
     return run.stdout.split()

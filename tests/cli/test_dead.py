@@ -1,5 +1,5 @@
-"""`iccm dead` with wrong words, and with peers that are no Godot or answer oddly; what it does with a real one is shown by
-tests/godot/test_worker.py."""
+"""`iccm dead` with invalid arguments, and with fake servers that are not Godot or return malformed results. The test with a
+real Godot is tests/godot/test_worker.py."""
 import json
 
 from fake_server import Response, FakeServer, mcp, text_result
@@ -10,7 +10,7 @@ LETTER = {"at": "2026-11-21T07:24:07.123456Z", "reason": "odd", "entry": '{"id":
 
 
 def godot(answer_of):
-    """A peer whose tools answer what answer_of(tool, arguments) gives."""
+    """A fake server whose tools return answer_of(tool, arguments)."""
     asked = []
 
     def answer(_method, params):
@@ -46,9 +46,9 @@ class OddPeers(Case):
 
             with self.subTest(code), FakeServer(mcp(unknown)) as peer:
                 outcome = iccm("dead", "list", peer.url)
-                self.expect(outcome, PROTOCOL, "unknown tool", "this is no Godot, or one that has no such tools")
+                self.expect(outcome, PROTOCOL, "unknown tool", "not a Godot server, or one without this tool")
                 error = self.expect_json_error(iccm("dead", "list", "--json", peer.url), PROTOCOL)
-                self.assertIn("this is no Godot", error["message"])
+                self.assertIn("not a Godot server", error["message"])
         self.expect(iccm("dead", "list", f"ws://127.0.0.1:{free_port()}"), UNREACHABLE)
 
     def test_a_tool_that_fails(self):
@@ -61,7 +61,7 @@ class OddPeers(Case):
             peer, _ = godot(lambda _tool, _arguments, value=value: value)
             with self.subTest(value), peer:
                 for verb in ("list", "replay", "discard"):
-                    self.expect(iccm("dead", verb, peer.url), PROTOCOL, "not of that tool's shape")
+                    self.expect(iccm("dead", verb, peer.url), PROTOCOL, "unexpected form")
         peer, _ = godot(lambda _tool, _arguments: {"total": 3, "letters": [7, None, {}]})
         with peer:
             outcome = iccm("dead", "list", peer.url)

@@ -1,4 +1,4 @@
-/* Which result ends `iccm` with which exit code, and what is said about it. */
+/* error_report: exit codes and messages of failed results. */
 #include "cli_test.h"
 #include "exit_codes.h"
 #include "error_report.h"

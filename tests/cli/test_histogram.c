@@ -1,4 +1,4 @@
-/* Quantiles of known distributions, to within the width of a bucket. */
+/* histogram: quantiles of known distributions, within the width of a bucket. */
 #include "cli_test.h"
 #include "histogram.h"
 

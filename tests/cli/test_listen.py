@@ -1,4 +1,4 @@
-"""`iccm listen`: what it shows of clients that behave and of others, and its limits."""
+"""`iccm listen`: its output for correct and faulty clients, and its limits."""
 import json
 import re
 import signal
@@ -13,7 +13,7 @@ from services import PROGRAMS, SANITIZER_REPORT, WAIT_S, ProgramGroup, free_port
 
 
 class Listen(ProgramGroup):
-    """`with Listen() as it:` runs it on it.port; it.shown() is what it printed so far."""
+    """`with Listen() as it:` runs `iccm listen` on it.port; it.shown() returns its output so far."""
 
     def __init__(self, *options):
         super().__init__()
@@ -57,7 +57,7 @@ def connected(port):
 
 
 def frame(payload, opcode=1):
-    """Masked by zeros, which change nothing."""
+    """A frame with a mask of zeros, which does not change the payload."""
     size = len(payload)
     length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack("!H", size) if size < 65536 else None
     return bytes([0x80 | opcode]) + (length or b"\xff" + struct.pack("!Q", size)) + bytes(4) + payload
@@ -83,7 +83,7 @@ def read_to_end(conn):
 
 class Shows(unittest.TestCase):
     def test_no_secrets(self):
-        """However the head comes: as a whole, byte by byte, folded, or not to its end."""
+        """The head as a whole, byte by byte, folded, and incomplete."""
         folded = SECRETS.replace(b"Bearer ", b"Bearer\r\n ")
         with Listen() as it:
             for pieces in [SECRETS], [bytes([byte]) for byte in SECRETS], [folded], [SECRETS[: SECRETS.index(b"-2\r")]]:
@@ -93,7 +93,7 @@ class Shows(unittest.TestCase):
                         conn.sendall(piece)
                     conn.shutdown(socket.SHUT_WR)
                     read_to_end(conn)
-            it.wait_for(r"(?m)^#4 - left")
+            it.wait_for(r"(?m)^#4 - disconnected")
             shown = it.shown()
         self.assertNotIn("hunter", shown)
         self.assertEqual(len(re.findall(r"(?mi)^#\d > authorization: \[REDACTED\]$", shown)), 4, shown)
@@ -108,7 +108,7 @@ class Shows(unittest.TestCase):
         with Listen() as it:
             run = iccm("call", f"127.0.0.1:{it.port}/path", "anything", "text=größe")
             self.assertEqual((run.returncode, run.stdout), (0, "received\n"), run.stderr)
-            it.wait_for(r"^#1 - closes with 1000$")
+            it.wait_for(r"^#1 - closed with 1000$")
             shown = it.shown()
         order = (
             "#1 - 127.0.0.1:",
@@ -118,7 +118,7 @@ class Shows(unittest.TestCase):
             '#1 < {"jsonrpc":"2.0"',
             '"arguments":{"text":"größe"}',
             '"text":"received"',
-            "#1 - closes with 1000\n",
+            "#1 - closed with 1000\n",
         )
         places = [shown.find(each) for each in order]
         self.assertNotIn(-1, places, shown)
@@ -134,7 +134,7 @@ class Shows(unittest.TestCase):
     def test_json(self):
         with Listen("--json") as it:
             self.assertEqual(iccm("ping", f"127.0.0.1:{it.port}").returncode, 0)
-            it.wait_for("closes with 1000")
+            it.wait_for("closed with 1000")
             lines = [json.loads(line) for line in it.shown().splitlines() if not line.startswith("iccm: ")]
         self.assertEqual({tuple(line) for line in lines}, {("guest", "event", "text")})
         self.assertEqual({line["event"] for line in lines}, {"received", "sent", "note"})
@@ -148,7 +148,7 @@ class Shows(unittest.TestCase):
             it.wait_for(r'^#1 < \{.*"id":"x".*-32601')
             it.wait_for(r'^#1 < \{.*"id":null.*-32600')
             conn.sendall(frame(b"\x00", opcode=2))
-            it.wait_for(r"^#1 - broke the rules of WebSocket, closed with 1003")
+            it.wait_for(r"^#1 - violated the WebSocket protocol, closed with 1003")
             self.assertTrue(read_to_end(conn))
 
     def test_nothing_moves_the_cursor(self):
@@ -158,7 +158,7 @@ class Shows(unittest.TestCase):
 
     def test_no_websocket(self):
         for sent, status, pattern in (
-            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"426", "refused with 426: this is no upgrade"),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"426", "refused with 426: not a WebSocket upgrade"),
             (b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", b"405", "refused with 405"),
             (b"\x16\x03\x01\x00\xff", b"400", "refused with 400"),
         ):
@@ -168,10 +168,10 @@ class Shows(unittest.TestCase):
                     self.assertTrue(read_to_end(conn).startswith(b"HTTP/1.1 " + status))
                 it.wait_for(pattern)
 
-    def test_who_leaves_without_a_word(self):
+    def test_disconnect_without_a_close_frame(self):
         with Listen() as it:
             connected(it.port).close()
-            it.wait_for(r"^#1 - left: closed without a word$")
+            it.wait_for(r"^#1 - disconnected: closed without a close frame$")
 
 
 class Limits(unittest.TestCase):
@@ -196,11 +196,11 @@ class Limits(unittest.TestCase):
                     conn.sendall(message)
             except OSError:
                 pass  # it has closed
-            it.wait_for(r"^#1 - its answers are not taken, or too large: closed$")
+            it.wait_for(r"^#1 - closed by the server: the client does not read its responses")
             self.assertEqual(iccm("ping", f"127.0.0.1:{it.port}").returncode, 0)
 
     def test_pages_of_browsers(self):
-        """Their Origin is judged as by a server."""
+        """The Origin check is that of a server."""
         upgrade = SECRETS.replace(b"Host: a", b"Host: %s\r\nOrigin: %s")
         cases = ((b"localhost:1", b"https://evil.example", b"403"), (b"evil.example", b"http://evil.example", b"403"),
                  (b"localhost:1", b"http://localhost:1", b"101"))  # fmt: skip
@@ -212,13 +212,13 @@ class Limits(unittest.TestCase):
             it.wait_for(r"(?m)^#2 - refused with 403: .*ICCM_ALLOWED_HOSTS")
             self.assertRegex(it.shown(), r"(?m)^#1 - refused with 403: .*ICCM_ALLOWED_ORIGINS")
 
-    def test_too_many_guests(self):
+    def test_too_many_connections(self):
         with Listen() as it:
             conns = [connected(it.port) for _ in range(64)]
             with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as conn:
                 self.assertTrue(read_to_end(conn).startswith(b"HTTP/1.1 503 "))
             conns.pop().close()
-            it.wait_for("^#64 - left")
+            it.wait_for("^#64 - disconnected")
             wait_until(lambda: iccm("ping", f"127.0.0.1:{it.port}").returncode == 0, "a place is free again")
             for conn in conns:
                 conn.close()
@@ -248,7 +248,7 @@ class Usage(unittest.TestCase):
             self.expect_usage(r"cannot listen on port \d+: address already in use", str(taken.getsockname()[1]))
 
     def test_output_that_is_not_read_or_cannot_be_written(self):
-        for target, code, words in (("| true", 0, r"\A\Z"), ("> /dev/full", 1, "iccm: the output cannot be written: No space left")):
+        for target, code, words in (("| true", 0, r"\A\Z"), ("> /dev/full", 1, "iccm: cannot write standard output: No space left")):
             shell = ["bash", "-o", "pipefail", "-c", f'timeout {WAIT_S} "$0" listen 0 {target}', PROGRAMS["iccm"]]
             with subprocess.Popen(shell, stderr=subprocess.PIPE, text=True) as run:
                 port = int(run.stderr.readline().split("port ")[1].split()[0])
@@ -260,7 +260,7 @@ class Usage(unittest.TestCase):
         port = free_port()
         with ProgramGroup() as place:
             program = place.add("iccm-listen", PROGRAMS["iccm"], "listen", port).start()
-            self.assertEqual(program.wait_for(r"listening on port (\d+) of all addresses")[1], str(port))
+            self.assertEqual(program.wait_for(r"listening on port (\d+) on all addresses")[1], str(port))
             self.assertEqual(iccm("ping", f"127.0.0.1:{port}").returncode, 0)
             self.assertTrue(re.search("^#1 ", program.output(), re.M))
             program.signal(signal.SIGINT)

@@ -1,11 +1,11 @@
-/* What `iccm logs` makes of times, rows and ids. */
+/* relative_time, dedup and logline, the modules behind `iccm logs`. */
 #include <locale.h>
 #include "relative_time.h"
 #include "cli_test.h"
 #include "logline.h"
 #include "dedup.h"
 
-Test(ago, times) {
+Test(relative_time, parse) {
   static const struct {
     const char *text;
     int64_t seconds; /* -1: refused */
@@ -22,7 +22,7 @@ Test(ago, times) {
 }
 
 Test(dedup, each_id_is_new_once) {
-  enum { IDS = 5000 }; /* more than it begins with room for */
+  enum { IDS = 5000 }; /* more than the initial size */
   dedup_t dedup = {.lines = NULL};
   char id[DEDUP_ID_SIZE];
   for (int round = 0; round < 2; round++)

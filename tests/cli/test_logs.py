@@ -1,5 +1,5 @@
-"""`iccm logs`: the log of a real Godot with its store, filtered and followed through restarts, and peers whose answers are
-odd."""
+"""`iccm logs`: the log of a real Godot with its store, filtered and followed through restarts; fake servers with malformed
+results."""
 import datetime
 import json
 import os
@@ -25,7 +25,7 @@ def row(message, seconds=0.0, **more):
 
 
 class Following:
-    """An `iccm logs --follow` whose lines are gathered in a file."""
+    """Runs `iccm logs --follow` with its output in a file."""
 
     def __init__(self, directory, *words):
         self.program = Program(f"iccm-{uuid.uuid4()}", [], directory, {})
@@ -40,7 +40,7 @@ class Following:
     def wait_for(self, text):
         wait_until(lambda: any(text in line for line in self.lines()), f"a line with {text}")
 
-    def told(self, text):
+    def wait_for_error(self, text):
         wait_until(lambda: text in self.program.log.read_text(), f"{text} on stderr")
 
     def __enter__(self):
@@ -100,7 +100,7 @@ class RealLog(Case):
                          r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} WARN  bob: the second one  trace t-1  {"n":1}$')
         outcome = iccm("logs", "--since", "1d", "--lines", "2", system.godot_url)
         self.assertEqual((outcome.code, len(outcome.out.splitlines())), (OK, 2))
-        self.assertIn("older lines than these 2 are not shown", outcome.err)
+        self.assertIn("only the newest 2 lines are shown", outcome.err)
         code, shown = on_terminal(80, "logs", system.godot_url)
         self.assertEqual(code, OK)
         self.assertIn("\x1b[31mERROR\x1b[0m", shown)
@@ -115,10 +115,10 @@ class RealLog(Case):
             self.store(system, row("late", 5), row("of long ago", 7200))
             following.wait_for("late")
             system.godot.stop()
-            following.told("no answer from Godot")
+            following.wait_for_error("no response from Godot")
             self.store(system, row("much later", 50))
             system.godot.start()
-            following.told("answers again")
+            following.wait_for_error("responds again")
             following.wait_for("much later")
             self.assertEqual(log("after it").code, OK)
             following.wait_for("after it")
@@ -134,7 +134,7 @@ class RealLog(Case):
 
 
 def godot(rows_of):
-    """A peer whose logger_query gives what rows_of(arguments, number) gives."""
+    """A fake server whose logger_query returns rows_of(arguments, number)."""
     asked = []
 
     def answer(_method, params):
@@ -165,7 +165,7 @@ class OddPeers(Case):
             self.assertEqual((len(outcome.out.splitlines()), len(asked)), (2, 1))
 
     def test_the_time_out_that_is_named_is_the_one_that_was_set(self):
-        """Also where a request is not the first, and had less."""
+        """Also for a later request, which had less time."""
 
         def rows_of(arguments, _number):
             if arguments["cursor"]:
@@ -221,7 +221,7 @@ class OddPeers(Case):
                 self.expect(iccm("logs", *words, "ws://127.0.0.1:1"), USAGE, words[0])
 
     def test_godot_where_it_is_unless_set(self):
-        """By name where that is known, else on this machine."""
+        """The host name godot-mcp if it resolves, else localhost."""
         with NetworkNamespace() as other:
             other.names("127.0.0.1 localhost")
             run = other.run("env", "-u", "GODOT_URL", PROGRAMS["iccm"], "logs")
@@ -256,8 +256,8 @@ class OddPeers(Case):
             wait_until(lambda: [one["cursor"] for one in asked].count("3") >= 2, "two more queries")
             self.assertEqual([line.split(": ", 1)[1] for line in following.lines()], ["first", "of tomorrow", "late"])
             errors = following.program.log.read_text()
-            self.assertEqual(errors.count("no answer from Godot"), 1, errors)
-            self.assertEqual(errors.count("answers again"), 1, errors)
+            self.assertEqual(errors.count("no response from Godot"), 1, errors)
+            self.assertEqual(errors.count("responds again"), 1, errors)
             self.assertIsNone(following.process.poll())
 
     def test_a_store_that_cannot_be_followed(self):

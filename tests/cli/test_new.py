@@ -1,4 +1,4 @@
-"""`iccm new`: the component that it writes is built, tested and called; what it refuses, and that it leaves nothing then."""
+"""`iccm new`: the component that it writes is built, tested and called; invalid requests fail and leave no files."""
 import json
 import os
 import resource

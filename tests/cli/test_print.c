@@ -1,4 +1,4 @@
-/* What peers send and what of it reaches a terminal. */
+/* print, print_value, table and tools_view: a peer's text and values on a terminal. */
 #include <locale.h>
 #include "cli_test.h"
 #include "print_value.h"
@@ -181,8 +181,8 @@ static const char log_rows[] = "[{\"id\":\"019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e5f\
                                "{\"id\":\"019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e60\",\"trace_id\":null,\"level\":"
                                "\"WARN\",\"message\":\"and then\"}]";
 
-/* Where there is too little room, it goes to what can be read. */
-Test(print, tables_spare_what_says_little) {
+/* On a narrow terminal, empty columns are hidden and UUIDs are shortened first. */
+Test(print, tables_hide_empty_columns_and_shorten_uuids) {
   static const char elsewhere[] = "id\ttrace_id\tlevel\tmessage\n"
                                   "019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e5f\t-\tINFO\twhat happened\n"
                                   "019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e60\t-\tWARN\tand then\n";
@@ -201,7 +201,7 @@ Test(print, tables_spare_what_says_little) {
   assert_no_leaks();
 }
 
-/* A table of 64 columns is one; of 65 it is not. */
+/* 64 columns are a table, 65 are not. */
 Test(print, tables_have_a_widest) {
   for (int count = 64; count <= 65; count++) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);

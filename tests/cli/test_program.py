@@ -1,5 +1,4 @@
-"""`iccm` as a user runs it: what it prints, where, and with which code it ends, against the real echo server and
-against peers that misbehave."""
+"""`iccm` run as a program: output and exit codes, with the real echo server and with misbehaving fake servers."""
 import fcntl
 import json
 import os
@@ -62,13 +61,13 @@ def iccm(*words, stdin=None, **options):
     return Outcome(process.returncode, out or b"", err or b"")
 
 
-def iccm_late(*words, told="no answer"):
-    """With a time-out that is over soon, and after what is told then."""
-    return growing_timeout(0.3, lambda seconds: iccm(*words, "--timeout", seconds), lambda outcome: told in outcome.err)
+def iccm_late(*words, told="no (answer|response)"):
+    """The outcome with a short timeout, doubled until stderr matches told."""
+    return growing_timeout(0.3, lambda seconds: iccm(*words, "--timeout", seconds), lambda outcome: re.search(told, outcome.err))
 
 
 def on_terminal(columns, *words, env=None, streams=("stdin", "stdout")):
-    """Code and what appears on a terminal of so many columns, which has these streams."""
+    """Runs iccm with these streams on a terminal of so many columns. Returns the exit code and the terminal's text."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = start(*words, **dict.fromkeys(streams, slave), env=env or {})
@@ -86,7 +85,7 @@ def on_terminal(columns, *words, env=None, streams=("stdin", "stdout")):
 
 class Case(unittest.TestCase):
     def expect(self, outcome, code, *patterns):
-        """The code, nothing on stdout, and one line on stderr that matches all patterns."""
+        """Expects the code, nothing on stdout, and one line on stderr that matches all patterns."""
         self.assertEqual(outcome.code, code, outcome)
         self.assertEqual(outcome.out, "", outcome)
         self.assertRegex(outcome.err, r"\Aiccm: [^\n]+\n\Z")
@@ -130,7 +129,7 @@ class Usage(Case):
             (("ping", "x", "-w"), "-w is not an option"),
             (("ping", "x", "--json=yes"), "--json=yes is not an option"),
             (("ping", "x", "--" + 100 * "y"), "--yyy"),
-            (("list", "x", "--count", "3"), "--count is no option of iccm list"),
+            (("list", "x", "--count", "3"), "--count is not an option of iccm list"),
             (("ping", "x", "--count"), "--count needs a value"),
             (("ping", "x", "--count", "0"), "--count takes a number from 1 to"),
             (("ping", "x", "--count", "3x"), "--count takes a number"),
@@ -140,8 +139,8 @@ class Usage(Case):
             (("bench", "x", "y", "--server-pid", "-1"), "--server-pid takes the id of a process"),
             (("call", "127.0.0.1:1", "echo", "--trace", ""), "--trace takes 1 to 128 bytes"),
             (("call", "127.0.0.1:1", "echo", "--trace", 129 * "t"), "--trace takes 1 to 128 bytes"),
-            (("list", "127.0.0.1:1", "--trace", "t"), "--trace is no option of iccm list"),
-            (("bench", "127.0.0.1:1", "echo", "--progress"), "--progress is no option of iccm bench"),
+            (("list", "127.0.0.1:1", "--trace", "t"), "--trace is not an option of iccm list"),
+            (("bench", "127.0.0.1:1", "echo", "--progress"), "--progress is not an option of iccm bench"),
             (("call", "127.0.0.1:1", "echo", "--progress=yes"), "--progress=yes is not an option"),
             (("call", "127.0.0.1:1", "echo", "{"), "not valid JSON"),
             (("call", "127.0.0.1:1", "echo", "word"), "word.*neither key=value nor"),
@@ -322,7 +321,7 @@ class Echo(Case):
                 self.assertEqual(outcome.code, OK, outcome)
                 self.assertNotIn("\033", outcome.out + outcome.err)
                 if words[0] == "bridge":
-                    continue  # it would wait for what is typed
+                    continue  # it would wait for input
                 for environment, coloured in (({}, words[0] in ("list", "doctor")), ({"NO_COLOR": ""}, words[0] in ("list", "doctor")), ({"NO_COLOR": "1"}, False)):
                     code, shown = on_terminal(80, *words, env=environment)
                     self.assertEqual((code, "\033" in shown), (OK, coloured), shown)
@@ -341,7 +340,7 @@ class Echo(Case):
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "wb") as full:
             outcome = iccm("list", self.url, stdout=full)
-        self.expect(outcome, USAGE, "cannot be written: No space left")
+        self.expect(outcome, USAGE, "cannot write standard output: No space left")
 
     def test_verbose_shows_the_connection(self):
         quiet, verbose = iccm("ping", self.url), iccm("ping", "--verbose", self.url)
@@ -394,22 +393,22 @@ class Token(Case):
 
 
 class BadPeers(Case):
-    """Each way in which it can fail has its code and its words."""
+    """Each failure has its exit code and its message."""
 
     def test_nobody_listens(self):
         port = free_port()
         for command in (("list",), ("ping",), ("call", "echo"), ("bench", "echo")):
             with self.subTest(command=command):
                 outcome = iccm(command[0], f"ws://127.0.0.1:{port}", *command[1:])
-                self.expect(outcome, UNREACHABLE, "refused", rf"127\.0\.0\.1:{port}", "is the server running")
+                self.expect(outcome, UNREACHABLE, "refused", rf"127\.0\.0\.1:{port}", "check that the server is running")
         error = self.expect_json_error(iccm("ping", "--json", f"ws://127.0.0.1:{port}"), UNREACHABLE)
-        self.assertIn("is the server running", error["hint"])
+        self.assertIn("check that the server is running", error["hint"])
 
     def test_unknown_name(self):
-        self.expect(iccm("ping", "no-such-host.invalid:9"), UNREACHABLE, "no-such-host.invalid", "check the host's name")
+        self.expect(iccm("ping", "no-such-host.invalid:9"), UNREACHABLE, "no-such-host.invalid", "check the host name")
 
     def test_nothing_accepts(self):
-        """A listener whose queue is full: packets vanish, as behind a firewall."""
+        """A listener with a full queue drops packets like a firewall."""
         with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
             fillers = []
             for _ in range(8):
@@ -424,8 +423,8 @@ class BadPeers(Case):
 
     def test_silent_before_the_upgrade(self):
         with FakeServer(silent) as peer:
-            for url, words in (peer.url, ("did not answer the WebSocket upgrade", "does it still work")), (
-                peer.url.replace("ws:", "wss:"), ("did not answer the TLS handshake", "speak TLS"),
+            for url, words in (peer.url, ("did not answer the WebSocket upgrade", "the server does not hang")), (
+                peer.url.replace("ws:", "wss:"), ("did not answer the TLS handshake", "speaks TLS"),
             ):
                 for command in ("ping", url), ("list", url), ("call", url, "x"), ("bench", url, "x"):
                     outcome = iccm_late(*command, told="accepted the connection")
@@ -435,7 +434,7 @@ class BadPeers(Case):
     def test_silent_behind_the_upgrade(self):
         with FakeServer(mcp(lambda *_: NO_RESPONSE, initialize=lambda *_: NO_RESPONSE)) as peer:
             outcome = iccm_late("list", peer.url, told="did not answer initialize")
-            self.expect(outcome, TIMEOUT, "not connected within", "did not answer initialize", "does it still work")
+            self.expect(outcome, TIMEOUT, "not connected within", "did not answer initialize", "the server does not hang")
             self.assertNotIn("firewall", outcome.err)
 
     def test_silent_after_the_upgrade(self):
@@ -444,7 +443,7 @@ class BadPeers(Case):
                 self.expect(iccm_late(*words), TIMEOUT, "no answer within [1-9][0-9]*00 ms", "--timeout")
 
     def test_the_time_out_that_is_named_is_the_one_that_was_set(self):
-        """Also where a request is not the first, and had less."""
+        """Also for a later request, which had less time."""
 
         def answer(method, params):
             if "cursor" in params:
@@ -472,7 +471,7 @@ class BadPeers(Case):
 
     def test_leaves_before_the_answer(self):
         with FakeServer(mcp(lambda *_: DISCONNECT)) as peer:
-            self.expect(iccm("call", peer.url, "x"), PROTOCOL, "closed the connection", "may have been served")
+            self.expect(iccm("call", peer.url, "x"), PROTOCOL, "closed the connection", "may have been executed")
 
     def test_answers_that_are_not_json_rpc(self):
         for text in ("not json", "[]", '{"jsonrpc":"2.0","id":1}'):
@@ -510,7 +509,7 @@ class BadPeers(Case):
 
 
 class Answers(Case):
-    """What is printed of answers that only a scripted peer gives."""
+    """The output for results that only a fake server gives."""
 
     def call(self, result, *words):
         with FakeServer(mcp(lambda *_: result)) as peer:
@@ -585,7 +584,7 @@ class Answers(Case):
                 outcome = iccm("call", peer.url, "x", *words)
                 self.assertEqual((outcome.code, outcome.out, len(calls)), (OK, "done\n", 1), outcome)
                 wanted = "".join(
-                    rf'iccm: warning: x lists no argument "{name}"' + (f'; the nearest it lists is "{near}"' if near else "") + "\n"
+                    rf'iccm: warning: the schema of x has no argument "{name}"' + (rf' \(nearest: "{near}"\)' if near else "") + "\n"
                     for name, near in warned
                 )
                 self.assertRegex(outcome.err, rf"\A{wanted}\Z")
@@ -619,7 +618,7 @@ class Answers(Case):
 
     def test_a_list_that_is_none_holds_up_no_call(self):
         for listed in ({}, [], {"tools": {}}):
-            # the peer does not answer a close: what was done before must not end the command
+            # the fake server does not respond to a close frame: the second connection must not end the command
             with FakeServer(mcp(lambda method, _, listed=listed: listed if method == "tools/list" else text_result(1))) as peer, self.subTest(listed=listed):
                 outcome = iccm("call", peer.url, "x", "a=1")
                 self.assertEqual((outcome.code, outcome.out), (OK, "1\n"), outcome)
@@ -720,7 +719,7 @@ class Answers(Case):
         self.assertGreater(figures["calls"], figures["errors"])
         outcome = self.bench(fail)
         self.assertEqual(outcome.code, TOOL)
-        self.assertRegex(outcome.out, r"(?m)^  \d+ of code -32000: busy$")
+        self.assertRegex(outcome.out, r"(?m)^  \d+ with code -32000: busy$")
 
     def test_bench_survives_a_server_that_leaves(self):
         outcome = self.bench(lambda: DISCONNECT, "--json")

@@ -1,4 +1,4 @@
-"""`iccm ready`: servers that have all they need, lack something, or are none of ours."""
+"""`iccm ready`: servers whose dependencies are available or not, and other servers."""
 import json
 
 from fake_server import FakeServer, plain_http, silent

@@ -1,4 +1,5 @@
-/* Counters of a server: what is read from the text format of Prometheus, and how it is shown. */
+/* prometheus_parser and stats_view: parsing the Prometheus text format, and the document and tables made of
+ * it. */
 #include <locale.h>
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,4 @@
-"""`iccm stats`: the counters of real servers, in clear and by TLS, with a token and without the right one; and of peers that are
-none of ours."""
+"""`iccm stats`: metrics of real servers, in plain text and over TLS, with and without the right token; and other servers."""
 import json
 
 from fake_server import FakeServer, plain_http, silent
@@ -70,10 +69,10 @@ class Peers(Case):
     def test_those_that_are_none_of_ours(self):
         for peer, pattern in (
             (FakeServer(plain_http(404, "Not Found")), "HTTP 404 to GET /metrics"),
-            (answering(b"<html>\n"), "not the text format"),
-            (answering(b""), "not the text format"),
-            (answering(b"a 1\n", head="HELO\r\n"), "no HTTP"),
-            (answering(b"", head=""), "closed before it had answered"),
+            (answering(b"<html>\n"), "not in the Prometheus text format"),
+            (answering(b""), "not in the Prometheus text format"),
+            (answering(b"a 1\n", head="HELO\r\n"), "is not HTTP"),
+            (answering(b"", head=""), "closed the connection before it responded"),
             (answering(b"a 1\n" * (6 << 20)), "larger than 20 MiB"),
         ):
             with self.subTest(pattern), peer:

@@ -1,4 +1,4 @@
-/* Rows of a trace, and the tree that comes of them. */
+/* trace_tree and trace_view: the tree of calls made of log rows. */
 #include <locale.h>
 #include "cli_test.h"
 #include "trace_view.h"
@@ -43,7 +43,7 @@ static const struct {
     {"[" ROW("5", "b", "x",
              "\"span_id\":\"2\",\"parent_span_id\":\"gone\"") "," /* both below the one that is missing */
      ROW("5", "c", "y", "\"span_id\":\"3\",\"parent_span_id\":\"gone\"") "]",
-     OFFSET NO_TIME "  (no lines of call gone)\n" OFFSET NO_TIME "    b\n" OFFSET NO_TIME
+     OFFSET NO_TIME "  (no log lines of call gone)\n" OFFSET NO_TIME "    b\n" OFFSET NO_TIME
                     "      TRACE x\n" OFFSET NO_TIME "    c\n" OFFSET NO_TIME "      TRACE y\n"},
     {"[" ROW("1000", "a", "received", "") "," /* without a span: the nearest of its component, or nobody */
      ROW("1000", "x", "alone", "") "," ROW("1001", "a", "one", "\"span_id\":\"1\"") "," ROW(

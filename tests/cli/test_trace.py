@@ -48,7 +48,7 @@ class Trace(Case):
             self.assertRegex(outcome.out, r"(?m)^ +\+\d+\.\d{3} ms {19}INFO asks for one")
             outcome = iccm("trace", "nobody's", system.godot_url)
             self.assertEqual((outcome.code, outcome.out), (USAGE, ""))
-            self.assertIn("there are no lines of trace nobody's", outcome.err)
+            self.assertIn("no log lines of trace nobody's", outcome.err)
 
     def test_failures(self):
         with FakeServer(mcp(lambda _method, _params: text_result("away") | {"isError": True})) as peer:

@@ -381,7 +381,7 @@ class DeadLetters(WorkerCase):
     async def test_replayed_once_the_store_takes_them(self):
         await self.refused(400)
         self.odd = lambda entry: None
-        self.assertIn("150 given back to the queue, 0 stay", (await self.run_iccm_dead("replay", "150")).stdout)
+        self.assertIn("150 put back into the queue, 0 kept", (await self.run_iccm_dead("replay", "150")).stdout)
         await self.stored_all(350)
         self.assertEqual(json.loads((await self.run_iccm_dead("replay", "--json")).stdout), {"replayed": 50, "kept": 0})
         await self.stored_all(400)
@@ -394,7 +394,7 @@ class DeadLetters(WorkerCase):
         cut, odd = sorted((letter for letter in await self.letters() if "entry" in letter), key=lambda one: one["reason"])
         self.assertEqual((cut["cut_from"], cut["id"], odd["id"]), (300000, None, json.loads(odd["entry"])["id"]))
         self.odd = lambda entry: None
-        self.assertIn("1 given back to the queue, 2 stay", (await self.run_iccm_dead("replay")).stdout)
+        self.assertIn("1 put back into the queue, 2 kept", (await self.run_iccm_dead("replay")).stdout)
         await self.stored_all(2)
         self.assertEqual(len(self.system.dead_letters()), 2)
 
@@ -402,7 +402,7 @@ class DeadLetters(WorkerCase):
         self.system.resp_command("LPUSH", "logs:dead", "junk", b"\xff\xfe", "[1]", '{"entry":7}')
         self.assertEqual([letter["id"] for letter in await self.letters()], [None] * 4)
         self.assertEqual((await self.run_iccm_dead("list")).stdout.count("\n"), 4)
-        self.assertIn("0 given back to the queue, 4 stay", (await self.run_iccm_dead("replay")).stdout)
+        self.assertIn("0 put back into the queue, 4 kept", (await self.run_iccm_dead("replay")).stdout)
         self.assertEqual(json.loads((await self.run_iccm_dead("discard", "--json")).stdout), {"discarded": 4})
 
     async def test_discarded(self):
