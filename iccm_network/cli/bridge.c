@@ -51,13 +51,13 @@ static void start_closing(bridge_t *bridge) {
 }
 
 /* Stops reading input and fails all pending requests. */
-static void shut_down(bridge_t *bridge, int code, const char *problem) {
+static void shut_down(bridge_t *bridge, int code, const char *error) {
   if (bridge->closing)
     return;
   bridge->code = code;
   bridge->input_ended = true;
   while (bridge->host_requests.first != NULL)
-    bridge_fail_request(bridge, bridge->host_requests.first, &bridge_cause_ended, "%s", problem);
+    bridge_fail_request(bridge, bridge->host_requests.first, &bridge_cause_ended, "%s", error);
 }
 
 /* A closed standard output (EPIPE) is no error. */

@@ -76,9 +76,9 @@ mcp__buf_t bridge_new_buf(void);
 /* Sends text to the host and takes ownership of it. status: of building it; nonzero (out of memory) ends the
  * program. */
 void bridge_write(bridge_t *bridge, mcp__buf_t *text, int status);
-void bridge_respond_error(bridge_t *bridge, const char *id, size_t id_len, int code, const char *problem);
+void bridge_respond_error(bridge_t *bridge, const char *id, size_t id_len, int code, const char *error);
 void bridge_respond_cause(bridge_t *bridge, const char *id, size_t id_len, const bridge_cause_t *cause,
-                          const char *problem);
+                          const char *error);
 /* Responds to a request of the host in place of the server and removes it; a notification is dropped. */
 void bridge_fail_request(bridge_t *bridge, bridge_pending_t *pending, const bridge_cause_t *cause,
                          const char *format, ...) MCP_PRINTF(4, 5);
@@ -97,7 +97,7 @@ void bridge_use_next_initialize(bridge_t *bridge);
 void bridge_send_pending(bridge_t *bridge);
 
 /* Events of the client. */
-void bridge_on_initialize_response(const mcp__message_t *answer, void *arg);
+void bridge_on_initialize_response(const mcp__message_t *response, void *arg);
 void bridge_on_server_message(const char *text, size_t len, void *arg);
 void bridge_on_connection_state(mcp_client_t *client, int status, const char *reason, void *arg);
 

@@ -55,14 +55,14 @@ void bridge_write(bridge_t *bridge, mcp__buf_t *text, int status) {
   mcp__buf_deinit(text);
 }
 
-void bridge_respond_error(bridge_t *bridge, const char *id, size_t id_len, int code, const char *problem) {
+void bridge_respond_error(bridge_t *bridge, const char *id, size_t id_len, int code, const char *error) {
   mcp__buf_t text = bridge_new_buf();
-  int status = mcp__jsonrpc_error(&text, id, id_len, code, problem, NULL, 0);
+  int status = mcp__jsonrpc_error(&text, id, id_len, code, error, NULL, 0);
   bridge_write(bridge, &text, status);
 }
 
 void bridge_respond_cause(bridge_t *bridge, const char *id, size_t id_len, const bridge_cause_t *cause,
-                          const char *problem) {
+                          const char *error) {
   mcp__buf_t data = bridge_new_buf(), text = bridge_new_buf();
   const char *url = bridge->url; /* ASCII, as every valid URL */
   int status = mcp__buf_printf(&data, "{\"cause\":\"%s\",\"to_do\":", cause->name);
@@ -71,19 +71,19 @@ void bridge_respond_cause(bridge_t *bridge, const char *id, size_t id_len, const
   status = mcp__buf_first_error(status, mcp__buf_json_string(&data, url, strlen(url)));
   status = mcp__buf_first_error(status, mcp__buf_puts(&data, "}"));
   status = mcp__buf_first_error(
-      status, mcp__jsonrpc_error(&text, id, id_len, MCP_TOOL_ERROR, problem, data.data, data.len));
+      status, mcp__jsonrpc_error(&text, id, id_len, MCP_TOOL_ERROR, error, data.data, data.len));
   mcp__buf_deinit(&data);
   bridge_write(bridge, &text, status);
 }
 
 void bridge_fail_request(bridge_t *bridge, bridge_pending_t *pending, const bridge_cause_t *cause,
                          const char *format, ...) {
-  char problem[2 * BRIDGE_ERROR_SIZE];
+  char error[2 * BRIDGE_ERROR_SIZE];
   va_list args;
   va_start(args, format);
-  vsnprintf(problem, sizeof problem, format, args);
+  vsnprintf(error, sizeof error, format, args);
   va_end(args);
   if (pending->id_len > 0)
-    bridge_respond_cause(bridge, pending->id, pending->id_len, cause, problem);
+    bridge_respond_cause(bridge, pending->id, pending->id_len, cause, error);
   bridge_pending_remove(&bridge->host_requests, pending);
 }

@@ -20,8 +20,8 @@ static bool any_is_sent(const bridge_pending_list_t *requests) {
 
 /* The request of an unreadable response is unknown: the connection is dropped, so that all sent requests
  * fail. */
-static void on_unreadable_response(bridge_t *bridge, const char *problem) {
-  bridge_log("received an invalid message: %s", problem);
+static void on_unreadable_response(bridge_t *bridge, const char *error) {
+  bridge_log("received an invalid message: %s", error);
   if (any_is_sent(&bridge->host_requests))
     mcp__client_drop(bridge->client, MCP_EPROTOCOL, "the server sent an unreadable response");
 }
@@ -42,9 +42,9 @@ static void on_response(bridge_t *bridge, const mcp__message_t *message, const c
   }
 }
 
-static void reject_request(bridge_t *bridge, const mcp__message_t *message, const char *problem) {
+static void reject_request(bridge_t *bridge, const mcp__message_t *message, const char *error) {
   mcp__buf_t text = bridge_new_buf();
-  if (mcp__jsonrpc_error(&text, message->id, message->id_len, MCP_INVALID_REQUEST, problem, NULL, 0) == 0)
+  if (mcp__jsonrpc_error(&text, message->id, message->id_len, MCP_INVALID_REQUEST, error, NULL, 0) == 0)
     mcp__client_send(bridge->client, text.data, text.len);
   mcp__buf_deinit(&text);
   if (mcp__client_backlog(bridge->client) > BRIDGE_MAX_RESPONSE_BYTES)
@@ -96,10 +96,10 @@ void bridge_on_server_message(const char *text, size_t len, void *arg) {
 }
 
 /* Answers the host's initialize. On later connections no request waits for this response. */
-void bridge_on_initialize_response(const mcp__message_t *answer, void *arg) {
+void bridge_on_initialize_response(const mcp__message_t *response, void *arg) {
   bridge_t *bridge = arg;
-  bool is_error = answer->error != NULL;
-  char *value = check_alloc(yyjson_val_write(is_error ? answer->error : answer->result, 0, NULL));
+  bool is_error = response->error != NULL;
+  char *value = check_alloc(yyjson_val_write(is_error ? response->error : response->result, 0, NULL));
   for (bridge_pending_t *each = bridge->host_requests.first, *next; each != NULL; each = next) {
     next = each->next;
     if (!each->uses_client_initialize)

@@ -90,16 +90,16 @@ static void report_if_due(canary_t *canary) {
   canary->ticks = has_problem ? canary->ticks : 0;
 }
 
-static void report_availability(canary_t *canary, const char *problem) { /* NULL: none */
+static void report_availability(canary_t *canary, const char *error) { /* NULL: none */
   const print_t err = {.file = stderr};
-  if (problem != NULL && !canary->unavailable) {
+  if (error != NULL && !canary->unavailable) {
     fputs("iccm: Godot request failed: ", stderr);
-    print_line(&err, problem, strlen(problem), 0);
+    print_line(&err, error, strlen(error), 0);
     fputc('\n', stderr);
-  } else if (problem == NULL && canary->unavailable) {
+  } else if (error == NULL && canary->unavailable) {
     fputs("iccm: Godot responds again\n", stderr);
   }
-  canary->unavailable = problem != NULL;
+  canary->unavailable = error != NULL;
 }
 
 /* ---- logging and reading --------------------------------------------------------------------------- */
@@ -125,10 +125,10 @@ static void on_logged(sync_client_t *sync, const mcp_result_t *result, void *arg
   bool failed = result->status != 0 || result->is_error;
   bool unsure =
       result->status == MCP_ETIMEOUT || result->status == MCP_EDISCONNECTED || result->status == MCP_EBUSY;
-  canary_stats_answered(&canary->stats, canary->number,
-                        !failed  ? CANARY_ACCEPTED
-                        : unsure ? CANARY_UNSURE
-                                 : CANARY_REFUSED);
+  canary_stats_set_result(&canary->stats, canary->number,
+                          !failed  ? CANARY_ACCEPTED
+                          : unsure ? CANARY_UNSURE
+                                   : CANARY_REFUSED);
   if (failed && canary->number == 0)
     canary->code = report_failure(sync->options, canary->out, "logger_log", result, sync_client_stage(sync));
   else

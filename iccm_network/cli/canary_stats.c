@@ -40,15 +40,15 @@ uint64_t canary_stats_add(canary_stats_t *stats, int64_t now_us) {
   return stats->first + stats->count++;
 }
 
-void canary_stats_answered(canary_stats_t *stats, uint64_t number, canary_answer_t answer) {
+void canary_stats_set_result(canary_stats_t *stats, uint64_t number, canary_result_t result) {
   canary_line_t *line = line_of(stats, number);
   if (line == NULL || line->answered)
     return;
   line->answered = true;
-  line->accepted = answer == CANARY_ACCEPTED;
-  stats->logged += answer == CANARY_ACCEPTED;
-  stats->unsure += answer == CANARY_UNSURE;
-  stats->refused += answer == CANARY_REFUSED;
+  line->accepted = result == CANARY_ACCEPTED;
+  stats->logged += result == CANARY_ACCEPTED;
+  stats->unsure += result == CANARY_UNSURE;
+  stats->refused += result == CANARY_REFUSED;
   stats->missing += is_missing(line);
 }
 

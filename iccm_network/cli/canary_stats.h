@@ -7,11 +7,11 @@
 #include <stdint.h>
 #include "dedup.h"
 
-typedef enum canary_answer {
+typedef enum canary_result {
   CANARY_ACCEPTED, /* must be stored exactly once */
   CANARY_UNSURE,   /* no response: may be stored, at most once */
   CANARY_REFUSED   /* need not be stored */
-} canary_answer_t;
+} canary_result_t;
 
 typedef struct canary_line canary_line_t;
 
@@ -35,7 +35,7 @@ void canary_stats_deinit(canary_stats_t *stats);
 
 /* Adds a line that is about to be logged, and returns its number, from 0. */
 uint64_t canary_stats_add(canary_stats_t *stats, int64_t now_us);
-void canary_stats_answered(canary_stats_t *stats, uint64_t number, canary_answer_t answer);
+void canary_stats_set_result(canary_stats_t *stats, uint64_t number, canary_result_t result);
 /* Counts a row that was read. The same id again does not count; untracked numbers are ignored. */
 void canary_stats_read(canary_stats_t *stats, const char *id, uint64_t number, int64_t now_us);
 /* Counts lines that have become late or lost, and drops lines that need no more tracking. */

@@ -21,7 +21,7 @@ enum { PAGE = 100, MAX_LETTERS = 1000000, MESSAGE_SIZE = 512 };
 
 typedef struct dead {
   const print_t *out;
-  const char *verb;
+  const char *action;
   char tool[32];
   int64_t limit; /* the number given; 0: all */
   int64_t shown, total;
@@ -143,14 +143,14 @@ static bool read_limit(const char *word, int64_t *limit) {
 }
 
 int dead_run(const options_t *options, const print_t *out) {
-  dead_t dead = {.out = out, .verb = options->url}; /* the first word */
+  dead_t dead = {.out = out, .action = options->url}; /* the first argument */
   char shown[MCP_SHOWN_SIZE];
   options_t rest = *options;
   sync_client_t sync;
-  bool is_list = strcmp(dead.verb, "list") == 0;
-  if (!is_list && strcmp(dead.verb, "replay") != 0 && strcmp(dead.verb, "discard") != 0)
+  bool is_list = strcmp(dead.action, "list") == 0;
+  if (!is_list && strcmp(dead.action, "replay") != 0 && strcmp(dead.action, "discard") != 0)
     return report_usage_error(options, out, "invalid action %s: use list, replay or discard",
-                              mcp_redact_setting(NULL, dead.verb, shown));
+                              mcp_redact_setting(NULL, dead.action, shown));
   if (rest.arg_count > 0 && is_number(rest.args[0])) {
     if (!read_limit(rest.args[0], &dead.limit))
       return report_usage_error(options, out, "invalid number of dead letters: use 1 to %d", MAX_LETTERS);
@@ -160,7 +160,7 @@ int dead_run(const options_t *options, const print_t *out) {
   if (rest.arg_count > 1)
     return report_usage_error(options, out, "too many arguments; see iccm dead --help");
   const options_t godot_options = log_query_options(&rest);
-  snprintf(dead.tool, sizeof dead.tool, "godot_dead_%s", dead.verb);
+  snprintf(dead.tool, sizeof dead.tool, "godot_dead_%s", dead.action);
   int code = sync_client_open(&sync, &godot_options, out);
   if (code != 0)
     return code;

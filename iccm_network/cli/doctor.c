@@ -65,14 +65,14 @@ static int examine(doctor_t *doctor) {
 }
 
 int doctor_run(const options_t *options, const print_t *out) {
-  char problem[320];
+  char error[320];
   doctor_t *doctor = check_alloc(calloc(1, sizeof *doctor));
   doctor->options = options;
   doctor->out = out;
   const char *token;
   int code, status;
-  if (mcp__url_parse(options->url, &doctor->url, problem, sizeof problem) != 0)
-    code = report_usage_error(options, out, "%s", problem);
+  if (mcp__url_parse(options->url, &doctor->url, error, sizeof error) != 0)
+    code = report_usage_error(options, out, "%s", error);
   else if (mcp__token_from_environment(&token) != 0) /* clients refuse to start with it */
     code = report_usage_error(options, out, "%s", mcp_last_error());
   else if ((status = net_init(&doctor->net, options->timeout_ms)) != 0) /* UNTESTED: as above */

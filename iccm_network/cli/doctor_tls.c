@@ -52,13 +52,13 @@ static void add_result(doctor_t *doctor, const raw_conn_t *conn) {
 }
 
 bool doctor_start_tls(doctor_t *doctor) {
-  char problem[512];
+  char error[512];
   mcp__tls_context_t *context;
   size_t secured = 0;
   if (!doctor->url.tls)
     return true;
-  if (mcp__tls_client(mcp_env_text("ICCM_TLS_CA", NULL), &context, problem, sizeof problem) != 0) {
-    doctor_add(doctor, DIAGNOSIS_TLS_CA, NULL, 0, "%s", problem);
+  if (mcp__tls_client(mcp_env_text("ICCM_TLS_CA", NULL), &context, error, sizeof error) != 0) {
+    doctor_add(doctor, DIAGNOSIS_TLS_CA, NULL, 0, "%s", error);
     return false;
   }
   for (size_t i = 0; i < doctor->address_count; i++)

@@ -269,9 +269,9 @@ static void on_close(int code, const char *reason, bool clean, void *arg) {
 
 /* ---- connections ----------------------------------------------------------------------------------- */
 
-static void refuse(conn_t *conn, int status, const char *problem) {
-  note(conn, "refused with %d: %.*s", status, (int)strcspn(problem, "\n"), problem);
-  mcp__write_plain(&conn->stream.out, status, problem);
+static void refuse(conn_t *conn, int status, const char *reason) {
+  note(conn, "refused with %d: %.*s", status, (int)strcspn(reason, "\n"), reason);
+  mcp__write_plain(&conn->stream.out, status, reason);
   close_when_written(conn);
 }
 

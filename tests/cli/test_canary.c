@@ -14,9 +14,9 @@ static canary_stats_t begin(void) {
   return stats;
 }
 
-static uint64_t add(canary_stats_t *stats, int64_t second, canary_answer_t answer) {
+static uint64_t add(canary_stats_t *stats, int64_t second, canary_result_t result) {
   uint64_t number = canary_stats_add(stats, s(second));
-  canary_stats_answered(stats, number, answer);
+  canary_stats_set_result(stats, number, result);
   return number;
 }
 
