@@ -32,7 +32,7 @@ class Response(Exception):
 class FakeServer:
     def __init__(self, serve, host="127.0.0.1"):
         self.serve, self.conns = serve, []
-        self.connected = threading.Event()  # set when the first connection came
+        self.connected = threading.Event()  # set by the first connection
         self.listener = socket.create_server((host, 0))
         self.port = self.listener.getsockname()[1]
         self.url = f"ws://{host}:{self.port}"

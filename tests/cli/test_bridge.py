@@ -757,14 +757,14 @@ class Limits(Case):
             before = self.memory(bridge.process)
             flooding = threading.Thread(target=flood, daemon=True)
             flooding.start()
-            stood = [-1, time.monotonic()]
+            progress = [-1, time.monotonic()]
 
-            def stands():  # no progress for a second: all buffers are full
-                if stood[0] != len(said):
-                    stood[:] = len(said), time.monotonic()
-                return time.monotonic() - stood[1] > 1
+            def stalled():  # no progress for a second: all buffers are full
+                if progress[0] != len(said):
+                    progress[:] = len(said), time.monotonic()
+                return time.monotonic() - progress[1] > 1
 
-            wait_until(stands, "the server is held up")
+            wait_until(stalled, "the server is held up")
             self.assertLess(len(said), count)
             self.assertLess(self.memory(bridge.process) - before, 48 * MIB)
             bridge.read()

@@ -109,7 +109,7 @@ class Refused(Directory):
         self.expect(iccm("new", "part", cwd="/proc"), USAGE, "cannot write part: .*nothing was kept")
 
     def test_a_disk_that_is_full_after_some_files(self):
-        """By a limit of the process, at which writing fails as at the end of a disk: at each size of a file once."""
+        """Simulated with RLIMIT_FSIZE, once for each file size: writing fails as on a full disk."""
         self.assertEqual(self.new("whole").code, OK)
         sizes = {path.stat().st_size for path in (self.place / "whole").iterdir()}
         before, reached = self.made(), set()

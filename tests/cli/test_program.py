@@ -693,7 +693,7 @@ class Answers(Case):
                 self.expect(iccm("list", peer.url), PROTOCOL)
 
     def bench(self, special, *words):
-        """Two calls in flight; each is answered "ok", or by special() for every fiftieth."""
+        """Two calls in flight; the result is "ok", for every fiftieth call that of special()."""
         calls = 0
 
         def answer(*_):
@@ -724,7 +724,7 @@ class Answers(Case):
     def test_bench_survives_a_server_that_leaves(self):
         outcome = self.bench(lambda: DISCONNECT, "--json")
         figures = json.loads(outcome.out)
-        self.assertIn(outcome.code, (PROTOCOL, UNREACHABLE))  # the connection was lost, or could not be had again
+        self.assertIn(outcome.code, (PROTOCOL, UNREACHABLE))  # the connection was lost, or reconnecting failed
         self.assertGreater(figures["errors"], 0)
         self.assertGreater(figures["calls"], 0)
 

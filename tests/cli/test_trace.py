@@ -12,7 +12,7 @@ RELAY = BUILD / "tests/system/relay"
 class Trace(Case):
     def component(self, system, name, *arguments):
         program = system.add(name, RELAY, name, 0, *arguments)
-        system.programs.insert(0, system.programs.pop())  # it ends before those that it ships to
+        system.programs.insert(0, system.programs.pop())  # stopped before the programs that it ships logs to
         program.environment = system.settings | {"LOGGING_ENABLED": "true", "GODOT_URL": system.godot_url}
         return f"ws://127.0.0.1:{program.start().port()}"
 
