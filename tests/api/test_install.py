@@ -85,7 +85,7 @@ class Installed(unittest.TestCase):
 
         with ProgramGroup(LD_LIBRARY_PATH=self.libraries) as place:
             server = place.add("program", program).start()
-            return asyncio.run(round_trip(server.port()))
+            return asyncio.run(ask(server.port()))
 
     def use_component(self, program):
         """Calls each of the component's tools; hears progress, and sees that a cancelled call ends early."""

@@ -139,7 +139,7 @@ class Healthy(Case):
         with System() as system:
             system.start()
             self.expect_healthy(system.godot_url)
-            self.assertEqual(system.redis_int("LLEN", "logger:queue"), 0)
+            self.assertEqual(system.redis_int("LLEN", "logs:queue"), 0)
 
     def test_peers_of_the_tests(self):
         """Variants of other programs: responses to notifications, an empty extension header, early hints."""
