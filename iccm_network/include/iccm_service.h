@@ -181,7 +181,7 @@ MCP_EXPORT mcp_json_reader_t *mcp_json_reader_new(int fd);
 MCP_EXPORT yyjson_val *mcp_json_reader_next(mcp_json_reader_t *reader, const char **text, size_t *len);
 
 /* Returns the error that ended the reading, as a message for the person who named the file ("entry 3, line
- * 4, is no valid JSON: ..."). Returns NULL if there is none: the end of the file was reached, or there is
+ * 4, is not valid JSON: ..."). Returns NULL if there is none: the end of the file was reached, or there is
  * more to read. Borrowed until the reader is freed. Any thread, one at a time. */
 MCP_EXPORT const char *mcp_json_reader_error(const mcp_json_reader_t *reader);
 
