@@ -5,9 +5,10 @@
 #   make test     runs all tests, under sanitizers
 #   make test-container  builds the container images, runs them and tests them
 #   make analyse  runs gcc's analyzer, clang-tidy and cppcheck on the sources
+#   make coverage  shows the lines and branches that the tests execute
 #   make install  installs library, programs, manual pages and systemd units in /usr/local (below DESTDIR)
 #   make clean    removes all builds; keeps data
-.PHONY: build run test test-container analyse install clean help installed
+.PHONY: build run test test-container analyse coverage install clean help installed
 
 build: build/build.ninja
 	@ninja -C build --quiet >build/ninja.out || { cat build/ninja.out >&2; exit 1; }
@@ -35,12 +36,15 @@ test-container:
 analyse:
 	@.ci/install analyse && .ci/analyse
 
+coverage:
+	@.ci/coverage
+
 install: build
 	meson install -C build --no-rebuild
 	[ -n "$(DESTDIR)" ] || ldconfig
 
 clean:
-	rm -rf build build-asan build-clang build-fuzz build-analyse build-tsan build-container
+	rm -rf build build-asan build-clang build-fuzz build-analyse build-tsan build-container build-coverage
 
 help:
 	@sed -n 's/^#   //p' Makefile
