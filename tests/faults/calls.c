@@ -1,12 +1,11 @@
-/* calls.c: the functions of the C library that reach the kernel, once more: the program's own, which the
- * linker finds first, for the library and for libuv alike. Each does what its original does, or what it does
- * when it fails.
+/* calls.c: replacements for functions of the C library that make system calls. The linker resolves calls of
+ * the library and of libuv to these. Each calls the original, or fails as the original would.
  *
- * Failing: reads, writes and all else on sockets of the internet, what makes descriptors and threads, and
- * names. Not failing, since libuv ends the process then by intention: epoll_ctl, epoll_wait, and its
- * eventfd's reads and writes. */
+ * Faults are injected into reads, writes and other operations on Internet sockets, the creation of
+ * descriptors and threads, and name resolution. epoll_ctl, epoll_wait and the I/O on libuv's eventfd never
+ * fail, because libuv aborts the process in that case. */
 #define _GNU_SOURCE    /* RTLD_NEXT, accept4 */
-#undef _FORTIFY_SOURCE /* else the originals are inline functions of the headers, too */
+#undef _FORTIFY_SOURCE /* with it the headers define the originals as inline functions */
 #include "faults.h"
 
 #include <dlfcn.h>
@@ -52,9 +51,9 @@ static int chosen(const char *call, const outcome_t *outcomes, size_t count) {
   return outcome->error;
 }
 
-/* What this call fails with; 0: it does not. */
+/* Returns the errno to inject, or 0. */
 #define STRIKE(call, outcomes)                                                                               \
-  (faults_strike(true) ? chosen(call, outcomes, sizeof outcomes / sizeof *outcomes) : 0)
+  (faults_should_fail(true) ? chosen(call, outcomes, sizeof outcomes / sizeof *outcomes) : 0)
 
 static bool is_network(int fd) {
   int domain = 0, before = errno;
@@ -131,7 +130,7 @@ int shutdown(int fd, int how) {
 
 int setsockopt(int fd, int level, int name, const void *value, socklen_t len) {
   int error = level != IPPROTO_TCP ? STRIKE("setsockopt", others)
-                                   : 0; /* else the kernel itself waits, in true time */
+                                   : 0; /* other types: the kernel waits, in real time */
   return error != 0 ? fail(error) : (int)syscall(SYS_setsockopt, fd, level, name, value, len);
 }
 
@@ -188,7 +187,7 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
 static atomic_ullong leapt_ms;
 static int leap_ms = 20;
 
-void faults_leap(int ms) {
+void faults_set_clock_speed(int ms) {
   leap_ms = ms;
 }
 
@@ -203,7 +202,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
   return status;
 }
 
-uint64_t faults_leapt_ms(void) {
+uint64_t faults_skipped_ms(void) {
   return atomic_load(&leapt_ms);
 }
 
@@ -213,8 +212,8 @@ uint64_t faults_ms(void) {
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* The main thread sleeps a little, for the others' sake; then time has passed. They look at the clock more
- * often than they would, since it leaps under them. */
+/* The main thread sleeps for a slice, so that other threads run, and the clock jumps by the rest of the
+ * time-out. Other threads wake up after each slice, because the clock may have jumped. */
 static int wait_for_events(int epoll, struct epoll_event *events, int max, int timeout_ms) {
   bool cut = timeout_ms > SLICE_MS;
   int count = (int)syscall(SYS_epoll_pwait, epoll, events, max, cut ? SLICE_MS : timeout_ms, NULL, 8);
@@ -228,6 +227,6 @@ int epoll_wait(int epoll, struct epoll_event *events, int max, int timeout_ms) {
 }
 
 int epoll_pwait(int epoll, struct epoll_event *events, int max, int timeout_ms, const sigset_t *mask) {
-  (void)mask; /* none is ever given here */
+  (void)mask; /* always NULL in this program */
   return wait_for_events(epoll, events, max, timeout_ms);
 }

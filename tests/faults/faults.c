@@ -1,8 +1,8 @@
-/* faults.c: counts, and says which one fails; and the allocators that ask: the library's, libuv's and
- * OpenSSL's. yyjson and PCRE2 take the library's; wslay, which sees unusual frames alone, is left out.
+/* faults.c: counts events and selects the one that fails. Also holds the failing allocators of the library,
+ * libuv and OpenSSL. yyjson and PCRE2 use the library's allocator; wslay's allocations never fail.
  *
- * libuv's realloc never fails: what it grows by it is the table of a loop's descriptors, and without memory
- * for that it ends the process by intention. */
+ * libuv's realloc never fails: libuv grows a loop's descriptor table with it and aborts the process without
+ * memory. */
 #include "faults.h"
 
 #include <iccm_network.h>
@@ -19,9 +19,9 @@ static fault_t wanted;
 static atomic_ulong seen[FAULT_DOMAINS], made;
 static atomic_long live;
 static char last[64];
-static const char *trace; /* FAULTS_TRACE is set: where it fails is shown */
+static const char *trace; /* FAULTS_TRACE: print where the fault is injected */
 
-void __sanitizer_print_stack_trace(void) __attribute__((weak)); /* there in builds with ASan alone */
+void __sanitizer_print_stack_trace(void) __attribute__((weak)); /* present in ASan builds only */
 
 void faults_arm(const fault_t *fault) {
   wanted = *fault;
@@ -36,11 +36,11 @@ void faults_disarm(void) {
   atomic_store(&armed, false);
 }
 
-unsigned long faults_seen(faults_domain_t domain) {
+unsigned long faults_count(faults_domain_t domain) {
   return atomic_load(&seen[domain]);
 }
 
-unsigned long faults_made(void) {
+unsigned long faults_injected(void) {
   return atomic_load(&made);
 }
 
@@ -48,7 +48,7 @@ const char *faults_last(void) {
   return last;
 }
 
-long faults_live(void) {
+long faults_live_allocations(void) {
   return atomic_load(&live);
 }
 
@@ -60,10 +60,10 @@ void faults_note(const char *call, const char *error) {
   snprintf(last, sizeof last, "%s: %s", call, error);
 }
 
-bool faults_strike(bool is_call) {
+bool faults_should_fail(bool is_call) {
   if (!atomic_load(&armed))
     return false;
-  faults_domain_t domain = (is_call ? CALL_HERE : MEMORY_HERE) + !is_main;
+  faults_domain_t domain = (is_call ? CALL_MAIN_THREAD : MEMORY_MAIN_THREAD) + !is_main;
   unsigned long number = atomic_fetch_add(&seen[domain], 1) + 1;
   if (domain != wanted.domain || number < wanted.first || number - wanted.first >= wanted.count)
     return false;
@@ -72,11 +72,12 @@ bool faults_strike(bool is_call) {
   return true;
 }
 
-/* ---- the library's ------------------------------------------------------------------------------------ */
+/* ---- allocator of the library
+ * ------------------------------------------------------------------------------------ */
 
 static void *counted_malloc(size_t size, void *arg) {
   (void)arg;
-  void *memory = faults_strike(false) ? NULL : malloc(size);
+  void *memory = faults_should_fail(false) ? NULL : malloc(size);
   if (memory != NULL)
     atomic_fetch_add(&live, 1);
   return memory;
@@ -84,7 +85,7 @@ static void *counted_malloc(size_t size, void *arg) {
 
 static void *counted_realloc(void *old, size_t size, void *arg) {
   (void)arg;
-  return faults_strike(false) ? NULL : realloc(old, size);
+  return faults_should_fail(false) ? NULL : realloc(old, size);
 }
 
 static void counted_free(void *memory, void *arg) {
@@ -93,26 +94,27 @@ static void counted_free(void *memory, void *arg) {
   free(memory);
 }
 
-/* ---- those of others ---------------------------------------------------------------------------------- */
+/* ---- allocators of libuv and OpenSSL
+ * ---------------------------------------------------------------------------------- */
 
 static void *loop_malloc(size_t size) {
-  return faults_strike(false) ? NULL : malloc(size);
+  return faults_should_fail(false) ? NULL : malloc(size);
 }
 
 static void *loop_calloc(size_t count, size_t size) {
-  return faults_strike(false) ? NULL : calloc(count, size);
+  return faults_should_fail(false) ? NULL : calloc(count, size);
 }
 
 static void *crypto_malloc(size_t size, const char *file, int line) {
   (void)file;
   (void)line;
-  return faults_strike(false) ? NULL : malloc(size);
+  return faults_should_fail(false) ? NULL : malloc(size);
 }
 
 static void *crypto_realloc(void *old, size_t size, const char *file, int line) {
   (void)file;
   (void)line;
-  return faults_strike(false) ? NULL : realloc(old, size);
+  return faults_should_fail(false) ? NULL : realloc(old, size);
 }
 
 static void crypto_free(void *memory, const char *file, int line) {
@@ -121,7 +123,7 @@ static void crypto_free(void *memory, const char *file, int line) {
   free(memory);
 }
 
-void faults_use(void) {
+void faults_install(void) {
   const mcp_allocator_t allocator = {counted_malloc, counted_realloc, counted_free, NULL};
   is_main = true;
   trace = getenv("FAULTS_TRACE");

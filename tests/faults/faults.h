@@ -1,9 +1,9 @@
-/* faults.h: what fails, and when: the k-th allocation, or the k-th system call, of this thread or of all
- * others, while faults are armed; and a clock that does not keep anybody waiting.
+/* faults.h: fault injection. While faults are armed, the k-th allocation or the k-th system call fails,
+ * either of the main thread or of all other threads. The clock is accelerated so that time-outs cost no real
+ * time.
  *
- * The program stands in for the C library's functions that libuv and the library call (see calls.c); its own
- * memory and its own calls, by syscall(), are left alone. Counting and failing is for what comes between
- * arming and disarming. */
+ * The program replaces the functions of the C library that libuv and the library call (see calls.c). Its own
+ * memory and its own system calls, made with syscall(), are not affected. */
 #ifndef FAULTS_H
 #define FAULTS_H
 
@@ -11,39 +11,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Counted apart, since what other threads (pool, log, look-up) do comes in an order of its own. */
+/* Other threads (pool, log, name resolution) are counted separately: their order is not deterministic. */
 typedef enum faults_domain {
-  MEMORY_HERE,
-  MEMORY_ELSEWHERE,
-  CALL_HERE,
-  CALL_ELSEWHERE,
+  MEMORY_MAIN_THREAD,
+  MEMORY_OTHER_THREADS,
+  CALL_MAIN_THREAD,
+  CALL_OTHER_THREADS,
   FAULT_DOMAINS
 } faults_domain_t;
 
 typedef struct fault {
   faults_domain_t domain;
-  unsigned long first,
-      count;        /* the first that fails, from 1; how many in a row. 0: none does, all are counted */
-  unsigned variant; /* of a call: which of its errors */
+  /* The first failure, from 1, and the number of consecutive failures; count 0: nothing fails. */
+  unsigned long first, count;
+  unsigned variant; /* of a system call: the index of its error */
 } fault_t;
 
-void faults_use(void); /* by the main thread, before anything else: the allocators */
+void faults_install(void); /* replaces the allocator; first call of the main thread */
 void faults_arm(const fault_t *fault);
 void faults_disarm(void);
-unsigned long faults_seen(faults_domain_t domain); /* since armed */
-unsigned long faults_made(void);
-const char *faults_last(void); /* "accept4: EMFILE": the one that was made last */
+unsigned long faults_count(faults_domain_t domain); /* events since arming */
+unsigned long faults_injected(void);
+const char *faults_last(void); /* the last injected fault: "accept4: EMFILE" */
 
-long faults_live(void); /* allocations of the library that were not given back yet */
+long faults_live_allocations(void); /* the library's allocations that are not freed */
 
-/* For those that stand in: whether this one fails. */
-bool faults_strike(bool is_call);
+/* For the replaced functions: true if this call must fail. */
+bool faults_should_fail(bool is_call);
 unsigned faults_variant(void);
 void faults_note(const char *call, const char *error);
 
-/* The monotonic clock as libuv sees it: it leaps where the main thread would wait for nothing but time. */
+/* The monotonic clock as libuv sees it. It jumps ahead where the main thread would only wait for a timer. */
 uint64_t faults_ms(void);
-uint64_t faults_leapt_ms(void); /* how far it has leapt */
-void faults_leap(int ms);       /* by so much for each that really passes */
+uint64_t faults_skipped_ms(void);    /* how far it has jumped in total */
+void faults_set_clock_speed(int ms); /* ms per real millisecond */
 
 #endif

@@ -1,18 +1,17 @@
-/* main.c: every scenario with every fault: each allocation fails once, and as the first of many; each system
- * call fails with each error that it may have, once, and with one of them again and again.
+/* main.c: runs every scenario with every fault. Each allocation fails once, and as the first of many. Each
+ * system call fails once with each of its possible errors, and repeatedly with one of them.
  *
  * usage: faults [full [SCENARIO] | SCENARIO DOMAIN FIRST COUNT VARIANT]
  *
- * Without an argument each single allocation fails in the quick scenarios, and of everything else one in
- * thirteen (of those of TLS, one in 199), the day chooses which. full tries all, takes minutes, and is `ninja
- * -C build-asan faults-full`. The numbers of one fault, as a failure prints them, play that one alone, and
- * with FAULTS_TRACE=1 show where it strikes, with TEST_LOG=1 what is logged.
+ * Without arguments each single allocation fails in the quick scenarios, and one in 13 of all other faults
+ * (one in 199 in TLS scenarios); the date selects which. full runs all faults and takes minutes: `ninja -C
+ * build-asan faults-full`. The five arguments, as a failure prints them, run a single fault; FAULTS_TRACE=1
+ * shows where it is injected, TEST_LOG=1 shows the log.
  *
- * Happy path: a scenario is played once without a fault, which counts what could fail, then once a fault, all
- * in one child process. Failure: the child ends (a judgement, a crash, a sanitizer) or stands still and is
- * ended; that is told with the fault's numbers, and another child goes on behind it. The last line says how
- * much was failed. */
-#include "play.h"
+ * Happy path: a child process runs the scenario once without a fault to count the events, then once per
+ * fault. Failure: the child exits (a failed check, a crash, a sanitizer) or hangs and is killed. The parent
+ * prints the numbers of the fault and starts another child behind it. The last line has the totals. */
+#include "harness.h"
 
 #include "certificates.h"
 
@@ -27,22 +26,22 @@
 #include <unistd.h>
 #include <wait_limit.h>
 
-enum { LATE_MS = 10000, LONG = 10, VARIANTS = 6, STRIDE = 13, LONG_STRIDE = 199 };
+enum { MAX_DELAY_MS = 10000, LONG = 10, VARIANTS = 6, STRIDE = 13, LONG_STRIDE = 199 };
 
-int __lsan_do_recoverable_leak_check(void) __attribute__((weak)); /* there in builds with ASan alone */
+int __lsan_do_recoverable_leak_check(void) __attribute__((weak)); /* present in ASan builds only */
 
 static const char *const domain_names[] = {"memory", "memory elsewhere", "calls", "calls elsewhere"};
 
 /* Shared with the children. */
 typedef struct progress {
   unsigned long counts[FAULT_DOMAINS];
-  fault_t at; /* is being played */
+  fault_t at; /* the fault in progress */
   unsigned long runs, made[FAULT_DOMAINS];
 } progress_t;
 
 static progress_t *progress;
 static unsigned long failures;
-static unsigned stride, first; /* of those that are tried */
+static unsigned stride, first; /* selection of faults */
 
 static uv_loop_t loop;
 static void ignore_line(int level, const char *part, const char *text, void *arg) {
@@ -51,29 +50,29 @@ static void ignore_line(int level, const char *part, const char *text, void *arg
     fprintf(stderr, "%d %s %s\n", level, part, text);
 }
 
-/* How far the clock leapt. */
-static int play_timed(const scenario_t *scenario, const fault_t *fault) {
-  uint64_t began_ms = faults_leapt_ms();
+/* Returns how far the clock jumped, in ms. */
+static int run_timed(const scenario_t *scenario, const fault_t *fault) {
+  uint64_t began_ms = faults_skipped_ms();
   alarm((unsigned)(wait_limit_ms() / 1000));
-  play_scenario(scenario, &loop, fault);
+  harness_run_scenario(scenario, &loop, fault);
   progress->runs++;
-  progress->made[fault->domain] += faults_made();
-  return (int)(faults_leapt_ms() - began_ms);
+  progress->made[fault->domain] += faults_injected();
+  return (int)(faults_skipped_ms() - began_ms);
 }
 
-/* One fault may cost a stage of connecting, but nobody waits for the deadline of a call. A thread that others
- * wait for may have stood still while the clock leapt: what was late once is played again. */
-static void play_one(const scenario_t *scenario, const fault_t *fault) {
+/* One fault may delay a connection attempt, but must not let a call wait for its deadline. A thread may have
+ * been suspended while the clock jumped, so a run that took too long is repeated. */
+static void run_one(const scenario_t *scenario, const fault_t *fault) {
   progress->at = *fault;
-  int ms = play_timed(scenario, fault);
-  for (int again = 0; again < 5 && fault->count == 1 && ms > LATE_MS; again++)
-    ms = play_timed(scenario, fault);
-  REQUIRE(fault->count != 1 || ms <= LATE_MS, "%d ms for one fault: %s", ms, faults_last());
+  int ms = run_timed(scenario, fault);
+  for (int again = 0; again < 5 && fault->count == 1 && ms > MAX_DELAY_MS; again++)
+    ms = run_timed(scenario, fault);
+  REQUIRE(fault->count != 1 || ms <= MAX_DELAY_MS, "%d ms for one fault: %s", ms, faults_last());
 }
 
-/* Which fault comes after this one; false: none. */
+/* Sets the next fault; false at the end. */
 static bool next_fault(const scenario_t *scenario, fault_t *fault) {
-  bool is_call = fault->domain == CALL_HERE || fault->domain == CALL_ELSEWHERE;
+  bool is_call = fault->domain == CALL_MAIN_THREAD || fault->domain == CALL_OTHER_THREADS;
   if (is_call && fault->count == 1 && fault->variant + 1 < VARIANTS && stride == 1) {
     fault->variant++;
     return true;
@@ -83,7 +82,7 @@ static bool next_fault(const scenario_t *scenario, fault_t *fault) {
     return true;
   }
   fault->count = 1;
-  fault->first += fault->domain == MEMORY_HERE && scenario->is_quick ? 1 : stride;
+  fault->first += fault->domain == MEMORY_MAIN_THREAD && scenario->is_quick ? 1 : stride;
   while (fault->first > progress->counts[fault->domain]) {
     if (++fault->domain == FAULT_DOMAINS)
       return false;
@@ -95,21 +94,21 @@ static bool next_fault(const scenario_t *scenario, fault_t *fault) {
 
 static void count_all(const scenario_t *scenario) {
   const fault_t none = {0};
-  play_one(scenario, &none); /* what is made once for all has been made then */
-  play_one(scenario, &none);
+  run_one(scenario, &none); /* warms up one-time initialisation */
+  run_one(scenario, &none);
   for (int i = 0; i < FAULT_DOMAINS; i++)
-    progress->counts[i] = faults_seen((faults_domain_t)i);
+    progress->counts[i] = faults_count((faults_domain_t)i);
 }
 
 _Noreturn static void child(const scenario_t *scenario, const fault_t *begin, bool alone) {
   fault_t fault = *begin;
   mcp_set_log_handler(ignore_line, MCP_LOG_TRACE, NULL);
-  faults_use();
+  faults_install();
   REQUIRE(uv_loop_init(&loop) == 0, "no loop");
   count_all(scenario);
   if (begin->count > 0) {
     do
-      play_one(scenario, &fault);
+      run_one(scenario, &fault);
     while (!alone && next_fault(scenario, &fault));
   }
   alarm(0);
@@ -120,7 +119,7 @@ _Noreturn static void child(const scenario_t *scenario, const fault_t *begin, bo
   _exit(0);
 }
 
-static bool play_in_child(const scenario_t *scenario, const fault_t *begin, bool alone) {
+static bool run_in_child(const scenario_t *scenario, const fault_t *begin, bool alone) {
   int status = 0;
   fflush(stdout);
   pid_t pid = fork();
@@ -144,13 +143,13 @@ static void choose(unsigned every) {
   first = 1 + seed % stride;
 }
 
-static void play_all(const scenario_t *scenario, bool each) {
+static void run_all(const scenario_t *scenario, bool each) {
   choose(each ? 1 : scenario->is_long ? LONG_STRIDE : STRIDE);
-  fault_t fault = {MEMORY_HERE, scenario->is_quick ? 1 : first, 1, 0};
+  fault_t fault = {MEMORY_MAIN_THREAD, scenario->is_quick ? 1 : first, 1, 0};
   unsigned long runs = progress->runs;
   struct timespec began, ended;
   timespec_get(&began, TIME_UTC);
-  while (!play_in_child(scenario, &fault, false)) {
+  while (!run_in_child(scenario, &fault, false)) {
     fault = progress->at;
     if (fault.count == 0 || !next_fault(scenario, &fault))
       break; /* it fails without a fault, too */
@@ -170,15 +169,15 @@ static const scenario_t *find_scenario(const char *name) {
   REQUIRE(false, "no scenario %s", name);
 }
 
-static int play_one_alone(char **argv) {
+static int run_one_alone(char **argv) {
   fault_t fault = {(faults_domain_t)atoi(argv[2]), strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10),
                    (unsigned)atoi(argv[5])};
-  return play_in_child(find_scenario(argv[1]), &fault, true) ? 0 : 1;
+  return run_in_child(find_scenario(argv[1]), &fault, true) ? 0 : 1;
 }
 
-/* By a process of its own: faults_use() comes before the first use of OpenSSL. */
+/* By a process of its own: faults_install() comes before the first use of OpenSSL. */
 static char files[] = "/tmp/faults.XXXXXX";
-const char *play_files = files;
+const char *harness_files = files;
 
 static void make_files(void) {
   int status = 0;
@@ -196,13 +195,13 @@ int main(int argc, char **argv) {
   progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   make_files();
   if (argc == 6) {
-    int status = play_one_alone(argv);
+    int status = run_one_alone(argv);
     remove_certificates(files);
     return status;
   }
   for (size_t i = 0; i < scenario_count; i++)
     if (argc < 3 || &scenarios[i] == find_scenario(argv[2]))
-      play_all(&scenarios[i], each);
+      run_all(&scenarios[i], each);
   remove_certificates(files);
   printf("%lu runs; failed on purpose: %lu allocations (%lu elsewhere), %lu calls (%lu "
          "elsewhere)\n",

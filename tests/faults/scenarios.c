@@ -1,6 +1,6 @@
-/* scenarios.c: what is played while something fails. Whatever fails, requests end (play.c sees to that);
- * without a fault all of them succeed. */
-#include "play.h"
+/* scenarios.c: the scenarios that run under faults. Every request ends, whatever fails (harness.c checks
+ * this); without a fault every request succeeds. */
+#include "harness.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -12,24 +12,25 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static void expect_all(const play_t *play, const request_t *requests, size_t count) {
-  play_wait(requests, count);
-  for (size_t i = 0; i < count && play->faultless; i++)
-    REQUIRE(play_succeeded(&requests[i]), "request %zu: %d %s", i, requests[i].status, requests[i].message);
+static void expect_all(const harness_t *harness, const request_t *requests, size_t count) {
+  harness_wait(requests, count);
+  for (size_t i = 0; i < count && harness->faultless; i++)
+    REQUIRE(harness_request_succeeded(&requests[i]), "request %zu: %d %s", i, requests[i].status,
+            requests[i].message);
 }
 
-static void expect_status(const play_t *play, const request_t *request, int status) {
-  REQUIRE(!play->faultless || request->status == status, "%d instead of %d: %s", request->status, status,
+static void expect_status(const harness_t *harness, const request_t *request, int status) {
+  REQUIRE(!harness->faultless || request->status == status, "%d instead of %d: %s", request->status, status,
           request->message);
 }
 
 /* ---- a server's life ----------------------------------------------------------------------------------- */
 
-static void live(play_t *play) {
-  mcp_tool_t tool = play_tools[0];
-  mcp_server_t *server = mcp_server_new("brief", "1", 0, play_tools);
+static void live(harness_t *harness) {
+  mcp_tool_t tool = harness_tools[0];
+  mcp_server_t *server = mcp_server_new("brief", "1", 0, harness_tools);
   REQUIRE(server != NULL || *mcp_last_error() != '\0', "no server, and no words");
-  REQUIRE(server != NULL || !play->faultless, "%s", mcp_last_error());
+  REQUIRE(server != NULL || !harness->faultless, "%s", mcp_last_error());
   if (server == NULL)
     return;
   tool.name = "late";
@@ -41,46 +42,46 @@ static void live(play_t *play) {
   mcp_server_set_dependency(server, "store", "not there");
   mcp_server_set_dependency(server, "store", NULL);
   mcp_metric_add(mcp_server_metric(server, MCP_COUNTER, "brief_total", "Calls.", "kind"), "a", 1);
-  int status = mcp_server_start(server, play->loop);
+  int status = mcp_server_start(server, harness->loop);
   REQUIRE(*mcp_strerror(status) != '\0', "status %d has no words", status);
-  REQUIRE(status == 0 || !play->faultless, "%s", mcp_strerror(status));
+  REQUIRE(status == 0 || !harness->faultless, "%s", mcp_strerror(status));
   mcp_server_add_tool(server, &tool);
   mcp_server_remove_tool(server, "late");
-  play_turn();
-  play_stop(server);
+  harness_iterate();
+  harness_stop_server(server);
 }
 
-/* What a server was told by its environment it keeps, or it is not made. */
-static void admit_origin(play_t *play) {
+/* Creating a server either applies all settings of the environment or fails. */
+static void admit_origin(harness_t *harness) {
   static char answer[1024];
   setenv("ICCM_ALLOWED_ORIGINS", "https://here.example", 1);
   setenv("ICCM_ALLOWED_HOSTS", "server.example", 1);
-  mcp_server_t *server = mcp_server_new("admits", "1", 0, play_tools);
+  mcp_server_t *server = mcp_server_new("admits", "1", 0, harness_tools);
   unsetenv("ICCM_ALLOWED_ORIGINS");
   unsetenv("ICCM_ALLOWED_HOSTS");
-  REQUIRE(server != NULL || (*mcp_last_error() != '\0' && !play->faultless), "no server: %s",
+  REQUIRE(server != NULL || (*mcp_last_error() != '\0' && !harness->faultless), "no server: %s",
           mcp_last_error());
   bool runs = server != NULL && mcp_server_set_log_url(server, NULL) == 0 &&
-              mcp_server_start(server, play->loop) == 0;
+              mcp_server_start(server, harness->loop) == 0;
   if (runs)
-    play_http(server, "GET / HTTP/1.1\r\nHost: server.example\r\nOrigin: https://here.example\r\n\r\n",
-              answer, sizeof answer);
+    harness_http(server, "GET / HTTP/1.1\r\nHost: server.example\r\nOrigin: https://here.example\r\n\r\n",
+                 answer, sizeof answer);
   REQUIRE(!runs || strstr(answer, " 403 ") == NULL, "%.80s", answer);
-  play_stop(server);
+  harness_stop_server(server);
 }
 
 /* ---- calls --------------------------------------------------------------------------------------------- */
 
 static mcp_client_t *client;
 
-static void call_from_name(play_t *play) {
+static void call_from_name(harness_t *harness) {
   request_t requests[2];
-  client = play_client(play, "localhost", play->server);
-  play_call(client, "echo", "{\"name\":\"a\"}", 0, &requests[0]);
-  play_list(client, &requests[1]);
-  expect_all(play, requests, 2);
+  client = harness_client(harness, "localhost", harness->server);
+  harness_call(client, "echo", "{\"name\":\"a\"}", 0, &requests[0]);
+  harness_list(client, &requests[1]);
+  expect_all(harness, requests, 2);
   REQUIRE(requests[1].status != MCP_ETOOBIG, "a list of few tools is told to be large");
-  play_close(client);
+  harness_close_client(client);
 }
 
 static char *large(void) {
@@ -93,30 +94,30 @@ static char *large(void) {
 
 #define NESTED "{\"a\":[{\"b\":[1,2.5,null,{\"c\":{\"d\":[[[[\"\\u00fc\"]]]]}}]},true]}"
 
-static void call_all(play_t *play) {
+static void call_all(harness_t *harness) {
   request_t requests[10];
   char *json = large();
-  client = play_client(play, "127.0.0.1", play->server);
+  client = harness_client(harness, "127.0.0.1", harness->server);
   if (client != NULL)
     mcp_client_set_trace_id(client, "trace-1");
-  play_call(client, "echo", json, 0, &requests[0]);
-  play_call(client, "echo", NESTED, 0, &requests[1]);
-  play_call(client, "strict", "{\"name\":\"abc\",\"list\":[1,2,3]}", 0, &requests[2]);
-  play_call(client, "content", "{\"n\":1}", 0, &requests[3]);
-  play_request(client, "ping", NULL, &requests[4]);
-  play_list(client, &requests[5]);
-  play_call(client, "strict", "{\"name\":\"ABC\"}", 0, &requests[6]);
-  play_call(client, "fail", NULL, 0, &requests[7]);
-  play_call(client, "error", NULL, 0, &requests[8]);
-  play_call(client, "none", NULL, 0, &requests[9]);
+  harness_call(client, "echo", json, 0, &requests[0]);
+  harness_call(client, "echo", NESTED, 0, &requests[1]);
+  harness_call(client, "strict", "{\"name\":\"abc\",\"list\":[1,2,3]}", 0, &requests[2]);
+  harness_call(client, "content", "{\"n\":1}", 0, &requests[3]);
+  harness_request(client, "ping", NULL, &requests[4]);
+  harness_list(client, &requests[5]);
+  harness_call(client, "strict", "{\"name\":\"ABC\"}", 0, &requests[6]);
+  harness_call(client, "fail", NULL, 0, &requests[7]);
+  harness_call(client, "error", NULL, 0, &requests[8]);
+  harness_call(client, "none", NULL, 0, &requests[9]);
   free(json);
-  expect_all(play, requests, 6);
-  play_wait(requests, 10);
-  expect_status(play, &requests[6], MCP_INVALID_PARAMS);
-  expect_status(play, &requests[7], -32042);
-  REQUIRE(!play->faultless || requests[8].message[0] != '\0', "no error");
-  expect_status(play, &requests[9], MCP_METHOD_NOT_FOUND);
-  play_close(client);
+  expect_all(harness, requests, 6);
+  harness_wait(requests, 10);
+  expect_status(harness, &requests[6], MCP_INVALID_PARAMS);
+  expect_status(harness, &requests[7], -32042);
+  REQUIRE(!harness->faultless || requests[8].message[0] != '\0', "no error");
+  expect_status(harness, &requests[9], MCP_METHOD_NOT_FOUND);
+  harness_close_client(client);
 }
 
 static unsigned notes;
@@ -133,72 +134,73 @@ static void on_note(mcp_client_t *from, const char *method, yyjson_val *params, 
   "{\"protocolVersion\":\"2025-06-18\",\"capabilities\":{},\"clientInfo\":{\"name\":\"faults\",\"version\":" \
   "\"1\"}}"
 
-static void hear_progress(play_t *play) {
+static void hear_progress(harness_t *harness) {
   request_t requests[3];
   notes = 0;
-  client = play_client(play, "127.0.0.1", play->server);
+  client = harness_client(harness, "127.0.0.1", harness->server);
   if (client != NULL)
     mcp_client_on_notification(client, on_note, NULL);
-  play_request(client, "tools/call",
-               "{\"name\":\"progress\",\"arguments\":{},\"_meta\":{\"progressToken\":7}}", &requests[0]);
-  play_request(client, "tools/call", "{\"name\":\"block\",\"arguments\":{},\"_meta\":{\"progressToken\":8}}",
-               &requests[1]);
-  play_call(client, "progress", NULL, 0, &requests[2]);
-  expect_all(play, requests, 3);
-  REQUIRE(!play->faultless || notes >= 2, "%u notifications", notes);
-  REQUIRE(!play->faultless || requests[2].reports >= 1, "no report");
-  play_close(client);
+  harness_request(client, "tools/call",
+                  "{\"name\":\"progress\",\"arguments\":{},\"_meta\":{\"progressToken\":7}}", &requests[0]);
+  harness_request(client, "tools/call",
+                  "{\"name\":\"block\",\"arguments\":{},\"_meta\":{\"progressToken\":8}}", &requests[1]);
+  harness_call(client, "progress", NULL, 0, &requests[2]);
+  expect_all(harness, requests, 3);
+  REQUIRE(!harness->faultless || notes >= 2, "%u notifications", notes);
+  REQUIRE(!harness->faultless || requests[2].reports >= 1, "no report");
+  harness_close_client(client);
 }
 
-static void hear_of_tools(play_t *play) {
+static void hear_of_tools(harness_t *harness) {
   request_t requests[2];
-  mcp_tool_t tool = play_tools[0];
+  mcp_tool_t tool = harness_tools[0];
   tool.name = "late";
   notes = 0;
-  client = play_client(play, "127.0.0.1", play->server);
+  client = harness_client(harness, "127.0.0.1", harness->server);
   if (client != NULL)
     mcp_client_on_notification(client, on_note, NULL);
-  play_request(client, "initialize", INITIALIZE, &requests[0]);
-  expect_all(play, requests, 1);
-  int status = mcp_server_add_tool(play->server, &tool);
-  REQUIRE(status == 0 || !play->faultless, "%s", mcp_strerror(status));
-  play_call(client, "late", NULL, 0, &requests[0]);
-  expect_all(play, requests, 1);
-  REQUIRE(status != 0 || mcp_server_remove_tool(play->server, "late") == 0 || !play->faultless, "it stays");
-  play_list(client, &requests[1]);
-  expect_all(play, requests + 1, 1);
-  REQUIRE(!play->faultless || notes >= 2, "%u notifications", notes);
-  play_close(client);
+  harness_request(client, "initialize", INITIALIZE, &requests[0]);
+  expect_all(harness, requests, 1);
+  int status = mcp_server_add_tool(harness->server, &tool);
+  REQUIRE(status == 0 || !harness->faultless, "%s", mcp_strerror(status));
+  harness_call(client, "late", NULL, 0, &requests[0]);
+  expect_all(harness, requests, 1);
+  REQUIRE(status != 0 || mcp_server_remove_tool(harness->server, "late") == 0 || !harness->faultless,
+          "it stays");
+  harness_list(client, &requests[1]);
+  expect_all(harness, requests + 1, 1);
+  REQUIRE(!harness->faultless || notes >= 2, "%u notifications", notes);
+  harness_close_client(client);
 }
 
-static void remove_late(play_t *play) {
-  mcp_server_remove_tool(play->server, "late"); /* where it could not be removed then */
+static void remove_late(harness_t *harness) {
+  mcp_server_remove_tool(harness->server, "late"); /* if the earlier removal failed */
 }
 
-static void call_through(play_t *play) {
+static void call_through(harness_t *harness) {
   request_t requests[3];
-  play_upstream = play_client(play, "127.0.0.1", play->server);
-  client = play_client(play, "127.0.0.1", play->server);
-  play_call(client, "relay", "{\"name\":\"a\"}", 0, &requests[0]);
-  play_call(client, "relay", NULL, 0, &requests[1]);
-  play_call(client, "block", "{\"name\":\"a\"}", 0, &requests[2]);
-  expect_all(play, requests, 3);
-  play_close(client);
-  play_close(play_upstream);
-  play_upstream = NULL;
+  harness_upstream = harness_client(harness, "127.0.0.1", harness->server);
+  client = harness_client(harness, "127.0.0.1", harness->server);
+  harness_call(client, "relay", "{\"name\":\"a\"}", 0, &requests[0]);
+  harness_call(client, "relay", NULL, 0, &requests[1]);
+  harness_call(client, "block", "{\"name\":\"a\"}", 0, &requests[2]);
+  expect_all(harness, requests, 3);
+  harness_close_client(client);
+  harness_close_client(harness_upstream);
+  harness_upstream = NULL;
 }
 
-static void ask_from_pool(play_t *play) {
+static void ask_from_pool(harness_t *harness) {
   request_t request;
   char args[64];
-  snprintf(args, sizeof args, "{\"url\":\"ws://127.0.0.1:%d\"}", mcp_server_port(play->server));
-  client = play_client(play, "127.0.0.1", play->server);
-  play_call(client, "ask", args, 0, &request);
-  expect_all(play, &request, 1);
-  play_close(client);
+  snprintf(args, sizeof args, "{\"url\":\"ws://127.0.0.1:%d\"}", mcp_server_port(harness->server));
+  client = harness_client(harness, "127.0.0.1", harness->server);
+  harness_call(client, "ask", args, 0, &request);
+  expect_all(harness, &request, 1);
+  harness_close_client(client);
 }
 
-/* A program without a loop, which is a thread here. */
+/* A program without a loop of libuv; here a thread. */
 typedef struct loopless {
   char url[64];
   bool faultless;
@@ -220,7 +222,7 @@ static void call_without_a_loop(void *arg) {
     mcp_call_options_t options = {
         .timeout_ms = 5000, .trace_id = "t", .progress_cb = on_report, .progress_arg = loopless};
     yyjson_doc *answer = NULL;
-    int status = mcp_sync_client_call(sync, "progress", play_json("{}"), &options, &answer);
+    int status = mcp_sync_client_call(sync, "progress", harness_json("{}"), &options, &answer);
     REQUIRE(status != 0 || answer != NULL, "no answer");
     REQUIRE(status == 0 || (*mcp_last_error() != '\0' && !loopless->faultless), "%d: %s", status,
             mcp_last_error());
@@ -230,31 +232,31 @@ static void call_without_a_loop(void *arg) {
   atomic_store(&loopless->done, true);
 }
 
-static void call_from_a_thread(play_t *play) {
+static void call_from_a_thread(harness_t *harness) {
   uv_thread_t thread;
-  loopless_t loopless = {.faultless = play->faultless};
-  snprintf(loopless.url, sizeof loopless.url, "ws://127.0.0.1:%d", mcp_server_port(play->server));
+  loopless_t loopless = {.faultless = harness->faultless};
+  snprintf(loopless.url, sizeof loopless.url, "ws://127.0.0.1:%d", mcp_server_port(harness->server));
   if (uv_thread_create(&thread, call_without_a_loop, &loopless) != 0)
     return;
-  PLAY_UNTIL(atomic_load(&loopless.done));
+  RUN_UNTIL(atomic_load(&loopless.done));
   uv_thread_join(&thread);
-  REQUIRE(!play->faultless || loopless.reports >= 2, "%u reports", loopless.reports);
+  REQUIRE(!harness->faultless || loopless.reports >= 2, "%u reports", loopless.reports);
 }
 
-static void give_up(play_t *play) {
+static void give_up(harness_t *harness) {
   request_t requests[3];
-  client = play_client(play, "127.0.0.1", play->server);
-  play_call(client, "hold", NULL, 200, &requests[0]);
-  play_call(client, "hold", NULL, 0, &requests[1]);
-  play_call(client, "echo", NULL, 0, &requests[2]);
-  play_wait(&requests[2], 1);
+  client = harness_client(harness, "127.0.0.1", harness->server);
+  harness_call(client, "hold", NULL, 200, &requests[0]);
+  harness_call(client, "hold", NULL, 0, &requests[1]);
+  harness_call(client, "echo", NULL, 0, &requests[2]);
+  harness_wait(&requests[2], 1);
   if (requests[1].made)
     mcp_client_cancel(client, requests[1].id);
-  play_wait(requests, 3);
-  expect_status(play, &requests[0], MCP_ETIMEOUT);
-  expect_status(play, &requests[1], MCP_ECANCELED);
-  play_call(client, "hold", NULL, 0, &requests[0]);
-  play_close(client); /* which ends the call */
+  harness_wait(requests, 3);
+  expect_status(harness, &requests[0], MCP_ETIMEOUT);
+  expect_status(harness, &requests[1], MCP_ECANCELED);
+  harness_call(client, "hold", NULL, 0, &requests[0]);
+  harness_close_client(client); /* this ends the call */
   REQUIRE(!requests[0].made || requests[0].fired == 1, "a call outlived its client");
 }
 
@@ -263,216 +265,217 @@ static void give_up(play_t *play) {
 static mcp_server_t *shipper;
 
 static void log_three(void) {
-  yyjson_mut_doc *data = play_json("{\"password\":\"x\",\"n\":[1,2]}");
+  yyjson_mut_doc *data = harness_json("{\"password\":\"x\",\"n\":[1,2]}");
   for (int i = 0; i < 3; i++)
     mcp_log_data(MCP_LOG_INFO, "shipper", "trace", yyjson_mut_doc_get_root(data), "line %d", i);
   yyjson_mut_doc_free(data);
 }
 
-static bool start_shipper_to(play_t *play, const char *scheme, const mcp_server_t *server) {
+static bool start_shipper_to(harness_t *harness, const char *scheme, const mcp_server_t *server) {
   char url[64];
   snprintf(url, sizeof url, "%s://127.0.0.1:%d", scheme, mcp_server_port(server));
-  shipper = mcp_server_new("shipper", "1", 0, play_tools);
+  shipper = mcp_server_new("shipper", "1", 0, harness_tools);
   bool runs = shipper != NULL && mcp_server_set_log_url(shipper, url) == 0 &&
-              mcp_server_start(shipper, play->loop) == 0;
-  REQUIRE(runs || !play->faultless, "no server: %s", mcp_last_error());
+              mcp_server_start(shipper, harness->loop) == 0;
+  REQUIRE(runs || !harness->faultless, "no server: %s", mcp_last_error());
   return runs;
 }
 
-static bool start_shipper(play_t *play) {
-  return start_shipper_to(play, "ws", play->server);
+static bool start_shipper(harness_t *harness) {
+  return start_shipper_to(harness, "ws", harness->server);
 }
 
-static void ship_and_stop(play_t *play) {
-  play_lines = 0;
+static void ship_and_stop(harness_t *harness) {
+  harness_log_lines = 0;
   log_three();
-  if (play->faultless)
-    PLAY_UNTIL(play_lines >= 3);
+  if (harness->faultless)
+    RUN_UNTIL(harness_log_lines >= 3);
   for (int i = 0; i < 20; i++)
-    play_turn();
-  play_stop(shipper);
+    harness_iterate();
+  harness_stop_server(shipper);
 }
 
-static void start_to_ship(play_t *play) {
-  start_shipper(play);
-  ship_and_stop(play);
+static void start_to_ship(harness_t *harness) {
+  start_shipper(harness);
+  ship_and_stop(harness);
 }
 
-static void ship_three(play_t *play) {
-  start_shipper(play);
-  play_lines = 0;
+static void ship_three(harness_t *harness) {
+  start_shipper(harness);
+  harness_log_lines = 0;
   log_three();
-  PLAY_UNTIL(play_lines >= 3);
+  RUN_UNTIL(harness_log_lines >= 3);
 }
 
-/* Each line comes sooner or later, but for those that nothing could hold. */
-static void ship_more(play_t *play) {
-  play_lines = 0;
+/* Every line arrives eventually, except those for which memory could not be allocated. */
+static void ship_more(harness_t *harness) {
+  harness_log_lines = 0;
   log_three();
   for (int i = 0; i < 20; i++)
-    play_turn();
-  if (play->faultless)
-    PLAY_UNTIL(play_lines >= 3);
+    harness_iterate();
+  if (harness->faultless)
+    RUN_UNTIL(harness_log_lines >= 3);
 }
 
-static void still_ship(play_t *play) {
-  (void)play;
-  unsigned before = play_lines;
+static void still_ship(harness_t *harness) {
+  (void)harness;
+  unsigned before = harness_log_lines;
   log_three();
-  PLAY_UNTIL(play_lines >= before + 3);
-  play_stop(shipper);
+  RUN_UNTIL(harness_log_lines >= before + 3);
+  harness_stop_server(shipper);
 }
 
 /* ---- no descriptor left -------------------------------------------------------------------------------- */
 
 static int waiting_socket;
 
-static void keep_a_socket(play_t *play) {
-  (void)play;
+static void keep_a_socket(harness_t *harness) {
+  (void)harness;
   waiting_socket = (int)syscall(SYS_socket, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 }
 
-/* Neither the server gets one for whom it should accept, nor the client one to connect with; the bystander
- * has his. */
-static void run_out_of_descriptors(play_t *play) {
+/* Neither the server can accept nor the client connect; the bystander's connection exists already. */
+static void run_out_of_descriptors(harness_t *harness) {
   request_t request;
   struct rlimit limit, none;
-  faults_disarm(); /* this is the fault, and there is no other */
+  faults_disarm(); /* the missing descriptor is the only fault */
   int lowest = (int)syscall(SYS_dup, STDIN_FILENO);
   syscall(SYS_close, lowest);
   getrlimit(RLIMIT_NOFILE, &limit);
   none = limit;
   none.rlim_cur = (rlim_t)lowest;
   REQUIRE(lowest > 0 && setrlimit(RLIMIT_NOFILE, &none) == 0, "no limit");
-  play_begin_connect(waiting_socket, play->server);
-  client = play_client(play, "127.0.0.1", play->server);
-  play_call(client, "echo", NULL, 0, &request);
+  harness_connect(waiting_socket, harness->server);
+  client = harness_client(harness, "127.0.0.1", harness->server);
+  harness_call(client, "echo", NULL, 0, &request);
   uint64_t end_ns =
-      uv_hrtime() + UINT64_C(500000000); /* what the client waits for then grows with each attempt */
+      uv_hrtime() + UINT64_C(500000000); /* the client's reconnect delay grows with each attempt */
   for (int i = 0; i < 60 && uv_hrtime() < end_ns; i++)
-    play_turn();
+    harness_iterate();
   REQUIRE(!request.made || request.fired == 0, "connected without a descriptor: %s", request.message);
   setrlimit(RLIMIT_NOFILE, &limit);
-  expect_all(play, &request, 1);
-  play_close(client);
+  expect_all(harness, &request, 1);
+  harness_close_client(client);
 }
 
-static void close_socket(play_t *play) {
-  (void)play;
+static void close_socket(harness_t *harness) {
+  (void)harness;
   syscall(SYS_close, waiting_socket);
 }
 
 /* ---- plain HTTP, and the token ------------------------------------------------------------------------- */
 
-static void expect_http(const play_t *play, const mcp_server_t *server, const char *request,
+static void expect_http(const harness_t *harness, const mcp_server_t *server, const char *request,
                         const char *status) {
   static char answer[1 << 16];
-  play_http(server, request, answer, sizeof answer);
+  harness_http(server, request, answer, sizeof answer);
   bool proper = strncmp(answer, "HTTP/1.1 ", 9) == 0;
-  REQUIRE(proper || !play->faultless, "%s: %.80s", request, answer);
-  REQUIRE(!play->faultless || strncmp(answer + 9, status, 3) == 0, "%s: %.80s", request, answer);
+  REQUIRE(proper || !harness->faultless, "%s: %.80s", request, answer);
+  REQUIRE(!harness->faultless || strncmp(answer + 9, status, 3) == 0, "%s: %.80s", request, answer);
 }
 
-static void ask_pages(play_t *play) {
-  mcp_server_set_dependency(play->server, "store", "away");
-  expect_http(play, play->server, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "503");
-  mcp_server_set_dependency(play->server, "store", NULL);
-  expect_http(play, play->server, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "200");
-  expect_http(play, play->server, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "200");
-  expect_http(play, play->server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "200");
-  expect_http(play, play->server, "PUT / HTTP/1.1\r\nHost: a\r\n\r\n", "405");
+static void ask_pages(harness_t *harness) {
+  mcp_server_set_dependency(harness->server, "store", "away");
+  expect_http(harness, harness->server, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "503");
+  mcp_server_set_dependency(harness->server, "store", NULL);
+  expect_http(harness, harness->server, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "200");
+  expect_http(harness, harness->server, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "200");
+  expect_http(harness, harness->server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "200");
+  expect_http(harness, harness->server, "PUT / HTTP/1.1\r\nHost: a\r\n\r\n", "405");
 }
 
-static void ask_pages_again(play_t *play) {
-  mcp_server_set_dependency(play->server, "store", NULL);
-  expect_http(play, play->server, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "200");
-  expect_http(play, play->server, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "200");
+static void ask_pages_again(harness_t *harness) {
+  mcp_server_set_dependency(harness->server, "store", NULL);
+  expect_http(harness, harness->server, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "200");
+  expect_http(harness, harness->server, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "200");
 }
 
 static mcp_server_t *guarded;
 
-static void start_guarded(play_t *play) {
-  guarded = mcp_server_new("guarded", "1", 0, play_tools);
+static void start_guarded(harness_t *harness) {
+  guarded = mcp_server_new("guarded", "1", 0, harness_tools);
   REQUIRE(guarded != NULL && mcp_server_set_auth_token(guarded, "secret") == 0, "no guarded server");
   mcp_server_set_log_url(guarded, NULL);
-  REQUIRE(mcp_server_start(guarded, play->loop) == 0, "no guarded server");
+  REQUIRE(mcp_server_start(guarded, harness->loop) == 0, "no guarded server");
 }
 
-static void show_token(play_t *play) {
+static void show_token(harness_t *harness) {
   static const char *const tokens[] = {"secret", "wrong", NULL};
   for (int i = 0; i < 3; i++) {
     request_t request;
-    client = play_client(play, "127.0.0.1", guarded);
+    client = harness_client(harness, "127.0.0.1", guarded);
     int status = client != NULL ? mcp_client_set_auth_token(client, tokens[i]) : 0;
-    REQUIRE(status == 0 || !play->faultless, "%s", mcp_strerror(status));
+    REQUIRE(status == 0 || !harness->faultless, "%s", mcp_strerror(status));
     if (client != NULL)
       mcp_client_set_fail_fast(client, true);
-    play_call(client, "echo", NULL, 0, &request);
-    play_wait(&request, 1);
-    expect_status(play, &request, i == 0 ? 0 : MCP_EREFUSED);
-    REQUIRE(i == 0 || !play_succeeded(&request), "served without the token");
-    play_close(client);
+    harness_call(client, "echo", NULL, 0, &request);
+    harness_wait(&request, 1);
+    expect_status(harness, &request, i == 0 ? 0 : MCP_EREFUSED);
+    REQUIRE(i == 0 || !harness_request_succeeded(&request), "served without the token");
+    harness_close_client(client);
   }
-  expect_http(play, guarded, "GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\n\r\n",
+  expect_http(harness, guarded, "GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\n\r\n",
               "200");
-  expect_http(play, guarded, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "401");
+  expect_http(harness, guarded, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "401");
 }
 
-static void stop_guarded(play_t *play) {
-  expect_http(play, guarded, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "200"); /* it listens again */
-  show_token(play);
-  play_stop(guarded);
+static void stop_guarded(harness_t *harness) {
+  expect_http(harness, guarded, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+              "200"); /* the server listens again */
+  show_token(harness);
+  harness_stop_server(guarded);
 }
 
-/* ---- a server that goes and comes back ----------------------------------------------------------------- */
+/* ---- a server that stops and starts again -----------------------------------------------------------------
+ */
 
 static mcp_server_t *changing;
 
-static mcp_server_t *start_changing(play_t *play, int port) {
-  mcp_server_t *server = mcp_server_new("changing", "1", port, play_tools);
+static mcp_server_t *start_changing(harness_t *harness, int port) {
+  mcp_server_t *server = mcp_server_new("changing", "1", port, harness_tools);
   if (server != NULL && mcp_server_set_log_url(server, NULL) == 0 &&
-      mcp_server_start(server, play->loop) == 0)
+      mcp_server_start(server, harness->loop) == 0)
     return server;
-  REQUIRE(!play->faultless, "no server");
+  REQUIRE(!harness->faultless, "no server");
   mcp_server_free(server);
   return NULL;
 }
 
 static int changing_port;
 
-static void know_each_other(play_t *play) {
+static void know_each_other(harness_t *harness) {
   request_t request;
-  changing = start_changing(play, 0);
+  changing = start_changing(harness, 0);
   changing_port = mcp_server_port(changing);
-  client = play_client(play, "127.0.0.1", changing);
-  play_call(client, "echo", NULL, 0, &request);
-  expect_all(play, &request, 1);
+  client = harness_client(harness, "127.0.0.1", changing);
+  harness_call(client, "echo", NULL, 0, &request);
+  expect_all(harness, &request, 1);
 }
 
-static void go_and_come_back(play_t *play) {
+static void go_and_come_back(harness_t *harness) {
   request_t requests[2];
-  play_call(client, "hold", NULL, 0, &requests[0]);
-  play_turn();
-  play_stop(changing);
-  play_wait(requests, 1);
-  REQUIRE(!play_succeeded(&requests[0]), "nobody answered it");
-  changing = start_changing(play, changing_port);
-  if (changing == NULL) /* one fault does not last */
-    changing = start_changing(play, changing_port);
+  harness_call(client, "hold", NULL, 0, &requests[0]);
+  harness_iterate();
+  harness_stop_server(changing);
+  harness_wait(requests, 1);
+  REQUIRE(!harness_request_succeeded(&requests[0]), "nobody answered it");
+  changing = start_changing(harness, changing_port);
+  if (changing == NULL) /* a single fault is not permanent */
+    changing = start_changing(harness, changing_port);
   if (changing == NULL)
     return;
-  play_call(client, "echo", NULL, 10000, &requests[1]);
-  expect_all(play, requests + 1, 1);
+  harness_call(client, "echo", NULL, 10000, &requests[1]);
+  expect_all(harness, requests + 1, 1);
 }
 
-static void end_changing(play_t *play) {
+static void end_changing(harness_t *harness) {
   request_t request;
   if (changing == NULL)
-    changing = start_changing(play, changing_port);
-  play_call(client, "echo", NULL, 0, &request);
-  expect_all(play, &request, 1);
-  play_close(client);
-  play_stop(changing);
+    changing = start_changing(harness, changing_port);
+  harness_call(client, "echo", NULL, 0, &request);
+  expect_all(harness, &request, 1);
+  harness_close_client(client);
+  harness_stop_server(changing);
 }
 
 /* ---- TLS ----------------------------------------------------------------------------------------------- */
@@ -481,16 +484,16 @@ static const char *file(const char *name) {
   static char paths[4][256];
   static unsigned next;
   char *path = paths[next++ % 4];
-  snprintf(path, sizeof paths[0], "%s/%s", play_files, name);
+  snprintf(path, sizeof paths[0], "%s/%s", harness_files, name);
   return path;
 }
 
-static mcp_server_t *make_secured(play_t *play, int port) {
-  mcp_server_t *server = mcp_server_new("secured", "1", port, play_tools);
+static mcp_server_t *make_secured(harness_t *harness, int port) {
+  mcp_server_t *server = mcp_server_new("secured", "1", port, harness_tools);
   int status = server != NULL ? mcp_server_set_log_url(server, NULL) : UV_ENOMEM;
   if (status == 0)
     status = mcp_server_set_tls(server, file("good.pem"), file("key.pem"));
-  REQUIRE(status == 0 || (!play->faultless && *mcp_last_error() != '\0'), "no secured server: %s",
+  REQUIRE(status == 0 || (!harness->faultless && *mcp_last_error() != '\0'), "no secured server: %s",
           mcp_last_error());
   if (status == 0)
     return server;
@@ -498,121 +501,122 @@ static mcp_server_t *make_secured(play_t *play, int port) {
   return NULL;
 }
 
-static mcp_client_t *make_secured_client(play_t *play, int port) {
+static mcp_client_t *make_secured_client(harness_t *harness, int port) {
   char url[64];
   snprintf(url, sizeof url, "wss://127.0.0.1:%d/", port);
-  setenv("ICCM_TLS_CA", file("self_signed.pem"), 1); /* quicker than whom the machine trusts */
-  mcp_client_t *made = play_client_at(play, url);
+  setenv("ICCM_TLS_CA", file("self_signed.pem"), 1); /* faster than loading the system's trust store */
+  mcp_client_t *made = harness_client_at(harness, url);
   unsetenv("ICCM_TLS_CA");
   int status = made != NULL ? mcp_client_set_tls_ca(made, file("ca.pem")) : UV_ENOMEM;
-  REQUIRE(status == 0 || (!play->faultless && *mcp_last_error() != '\0'), "no client: %s", mcp_last_error());
+  REQUIRE(status == 0 || (!harness->faultless && *mcp_last_error() != '\0'), "no client: %s",
+          mcp_last_error());
   if (status == 0)
     return made;
   mcp_client_free(made);
   return NULL;
 }
 
-/* Who they are and whom they trust is read under faults here alone: OpenSSL forgives itself an allocation
- * that failed then, and makes do with fewer algorithms as long as the context lives. */
-static void read_certificates(play_t *play) {
-  mcp_server_free(make_secured(play, 0));
-  mcp_client_free(make_secured_client(play, 1));
+/* Only here are certificates and trust stores read under faults: OpenSSL ignores an allocation that fails
+ * while it sets up a context, and the context then offers fewer algorithms for its whole life. */
+static void read_certificates(harness_t *harness) {
+  mcp_server_free(make_secured(harness, 0));
+  mcp_client_free(make_secured_client(harness, 1));
 }
 
 static mcp_server_t *secured, *next_secured;
 static int secured_port;
 
-static void begin_secured(play_t *play) {
-  secured = make_secured(play, 0);
-  REQUIRE(mcp_server_start(secured, play->loop) == 0, "no secured server");
+static void begin_secured(harness_t *harness) {
+  secured = make_secured(harness, 0);
+  REQUIRE(mcp_server_start(secured, harness->loop) == 0, "no secured server");
   secured_port = mcp_server_port(secured);
-  client = make_secured_client(play, secured_port);
+  client = make_secured_client(harness, secured_port);
 }
 
-static void call_secured(play_t *play) {
+static void call_secured(harness_t *harness) {
   request_t requests[2];
   char *json = large();
-  play_call(client, "echo", "{\"name\":\"a\"}", 0, &requests[0]);
-  play_call(client, "echo", json, 0, &requests[1]);
+  harness_call(client, "echo", "{\"name\":\"a\"}", 0, &requests[0]);
+  harness_call(client, "echo", json, 0, &requests[1]);
   free(json);
-  expect_all(play, requests, 2);
+  expect_all(harness, requests, 2);
 }
 
-static void end_secured(play_t *play) {
+static void end_secured(harness_t *harness) {
   request_t requests[2];
-  mcp_client_t *newcomer = make_secured_client(play, secured_port);
-  play_call(client, "echo", NULL, 0, &requests[0]);
-  play_call(newcomer, "echo", NULL, 0, &requests[1]);
-  expect_all(play, requests, 2);
-  play_close(newcomer);
-  play_close(client);
-  play_stop(secured);
+  mcp_client_t *newcomer = make_secured_client(harness, secured_port);
+  harness_call(client, "echo", NULL, 0, &requests[0]);
+  harness_call(newcomer, "echo", NULL, 0, &requests[1]);
+  expect_all(harness, requests, 2);
+  harness_close_client(newcomer);
+  harness_close_client(client);
+  harness_stop_server(secured);
 }
 
-static void know_each_other_secured(play_t *play) {
+static void know_each_other_secured(harness_t *harness) {
   request_t request;
-  begin_secured(play);
-  play_call(client, "echo", NULL, 0, &request);
-  expect_all(play, &request, 1);
+  begin_secured(harness);
+  harness_call(client, "echo", NULL, 0, &request);
+  expect_all(harness, &request, 1);
 }
 
-static void know_each_other_and_next(play_t *play) {
-  know_each_other_secured(play);
-  next_secured = make_secured(play, secured_port);
+static void know_each_other_and_next(harness_t *harness) {
+  know_each_other_secured(harness);
+  next_secured = make_secured(harness, secured_port);
 }
 
-/* One fault does not last. */
-static void start_next_secured(play_t *play) {
+/* A single fault is not permanent. */
+static void start_next_secured(harness_t *harness) {
   for (int i = 0; i < 2; i++)
-    if (mcp_server_start(next_secured, play->loop) == 0) {
+    if (mcp_server_start(next_secured, harness->loop) == 0) {
       secured = next_secured;
       return;
     }
-  play_turn(); /* closes what was open */
+  harness_iterate(); /* closes open connections */
 }
 
-static void come_back_secured(play_t *play) {
+static void come_back_secured(harness_t *harness) {
   request_t requests[2];
-  play_call(client, "hold", NULL, 0, &requests[0]);
-  play_turn();
-  play_stop(secured);
+  harness_call(client, "hold", NULL, 0, &requests[0]);
+  harness_iterate();
+  harness_stop_server(secured);
   secured = NULL;
-  play_wait(requests, 1);
-  REQUIRE(!play_succeeded(&requests[0]), "nobody answered it");
-  start_next_secured(play);
+  harness_wait(requests, 1);
+  REQUIRE(!harness_request_succeeded(&requests[0]), "nobody answered it");
+  start_next_secured(harness);
   if (secured == NULL)
     return;
-  play_call(client, "echo", NULL, 10000, &requests[1]);
-  expect_all(play, requests + 1, 1);
+  harness_call(client, "echo", NULL, 10000, &requests[1]);
+  expect_all(harness, requests + 1, 1);
 }
 
-static void end_next_secured(play_t *play) {
+static void end_next_secured(harness_t *harness) {
   if (secured == NULL)
-    start_next_secured(play);
-  REQUIRE(secured != NULL, "it does not start, though nothing fails any more");
-  end_secured(play);
+    start_next_secured(harness);
+  REQUIRE(secured != NULL, "the server does not start after the fault");
+  end_secured(harness);
 }
 
-/* What cannot be read leaves all as it was; who is connected stays. */
-static void read_again(play_t *play) {
+/* A file that cannot be read changes nothing; existing connections stay open. */
+static void read_again(harness_t *harness) {
   request_t request;
   kill(getpid(), SIGHUP);
-  play_turn();
-  play_call(client, "echo", NULL, 0, &request);
-  expect_all(play, &request, 1);
+  harness_iterate();
+  harness_call(client, "echo", NULL, 0, &request);
+  expect_all(harness, &request, 1);
 }
 
-static void read_once_more(play_t *play) {
+static void read_once_more(harness_t *harness) {
   kill(getpid(), SIGHUP);
-  play_turn();
-  end_secured(play);
+  harness_iterate();
+  end_secured(harness);
 }
 
-static void start_to_ship_secured(play_t *play) {
+static void start_to_ship_secured(harness_t *harness) {
   setenv("ICCM_TLS_CA", file("ca.pem"), 1);
-  start_shipper_to(play, "wss", secured);
+  start_shipper_to(harness, "wss", secured);
   unsetenv("ICCM_TLS_CA");
-  ship_and_stop(play);
+  ship_and_stop(harness);
 }
 
 const scenario_t scenarios[] = {

@@ -53,11 +53,11 @@ class Clones(AsyncTestCase):
 
     async def test_versions_cost_no_room(self):
         self.write(os.urandom(BYTES))
-        room = self.disk.room()
+        room = self.disk.free_bytes()
         file_id = (await self.register_file())["file_id"]
         os.sync()
         self.assertTrue(shares_blocks(self.version(file_id, 1)))
-        self.assertLess(room - self.disk.room(), BYTES // 2)
+        self.assertLess(room - self.disk.free_bytes(), BYTES // 2)
 
     async def test_a_clone_does_not_change_with_the_file(self):
         first, second = os.urandom(BYTES), os.urandom(BYTES)

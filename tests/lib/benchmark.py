@@ -1,7 +1,7 @@
-"""What the measurements of tests/bench that ask one server again and again have in common.
+"""Shared code of the benchmarks in tests/bench that call one server repeatedly.
 
-Happy path: `print_times(url, tool, queries, rounds)` asks each query in turn, and prints a line for each.
-Failure modes: an answer that is an error, or that does not come within WAIT_S, ends it.
+Happy path: `print_times(url, tool, queries, rounds)` runs each query in turn and prints a line for each.
+Failure modes: an error response, or none within WAIT_S, ends the benchmark.
 """
 import asyncio
 import contextlib
@@ -16,13 +16,13 @@ from services import WAIT_S
 
 
 def geometric(number):
-    """0 to 19, each half as often as the one before, in no order."""
+    """Maps a number to 0 to 19; each value is half as frequent as the one before. Scattered, but deterministic."""
     mixed = (number * 2654435761 >> 7) % 2**19 + 2**19
     return (mixed & -mixed).bit_length() - 1
 
 
 async def direct_call(ws, tool, arguments):
-    """A direct call; arguments and answer are JSON as they travel."""
+    """A direct call of a tool as a method; arguments and the returned response are JSON text."""
     await ws.send(f'{{"jsonrpc":"2.0","id":1,"method":"{tool}","params":{arguments}}}')
     answer = await asyncio.wait_for(ws.recv(), WAIT_S)
     assert '"result"' in answer, answer[:1000]
@@ -30,14 +30,14 @@ async def direct_call(ws, tool, arguments):
 
 
 async def elapsed_ms(waited):
-    """Milliseconds."""
+    """Returns how long the awaitable takes, in milliseconds."""
     began = time.monotonic()
     await waited
     return (time.monotonic() - began) * 1000
 
 
 def cpu_ms(processes):
-    """What they and their children have computed so far, in milliseconds."""
+    """CPU time of the processes and their children so far, in milliseconds."""
     ticks = 0
     for process in processes:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -49,8 +49,8 @@ def cpu_ms(processes):
 
 
 async def print_times(url, tool, queries, rounds, count=len, servers=()):
-    """Each of (name, share of all that fulfils it, arguments), as often as there are rounds, and what the servers computed for
-    one; the longest of the middle times."""
+    """Runs each query (name, share of rows that match, arguments) so many rounds, and prints the times and the CPU time per
+    query; returns the longest median."""
     print(f"  {'query':36} {'fulfilled by':>12} {'found':>6} {'median ms':>10} {'longest ms':>10}{'CPU ms':>10}")
     slowest = 0
     async with connect(url) as ws:

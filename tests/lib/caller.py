@@ -1,10 +1,10 @@
-"""A caller of MCP servers over Python's websockets: many calls in flight, each gets the answer with its own id.
+"""An MCP client over Python's websockets, with many calls in flight; responses are matched by id.
 
 Happy path: `async with Caller(url) as caller: result = await caller.call("echo", {"a": 1})`.
-Failure modes: an answer with an error raises CallError; a connection that goes fails everything in flight with
-ConnectionError at once; nothing waits longer than WAIT_S of services.py.
+Failure modes: an error response raises CallError; a lost connection fails all calls in flight with ConnectionError;
+nothing waits longer than WAIT_S of services.py.
 
-Written for websockets 10 as well as 15, whose connect() takes other names for some arguments.
+Works with websockets 10 to 15, whose connect() names some arguments differently.
 """
 import asyncio
 import itertools
@@ -16,10 +16,10 @@ from websockets.exceptions import ConnectionClosed
 
 from services import WAIT_S
 
-# For a server as for connect(), where it has such a limit.
+# Options of a server: no limits on size, and WAIT_S where there is a time limit.
 SERVER_OPTIONS = {"max_size": None, "ping_interval": None, "close_timeout": WAIT_S}
 SERVER_OPTIONS |= {"open_timeout": WAIT_S} if int(websockets.__version__.partition(".")[0]) >= 13 else {}
-os.environ["no_proxy"] = "*"  # newer websockets would ask a proxy that the environment names, also for loopback
+os.environ["no_proxy"] = "*"  # newer websockets use the environment's proxy even for loopback
 
 
 class CallError(Exception):
@@ -37,27 +37,27 @@ def tool_call(number, tool, **arguments):
 
 
 def connect(url, **options):
-    """With no limit of the library's own on size or time, unless options say so."""
+    """Connects without the library's limits on size and time, unless options set them."""
     for name, value in (("max_size", None), ("ping_interval", None), ("open_timeout", WAIT_S), ("close_timeout", WAIT_S)):
         options.setdefault(name, value)
     return websockets.connect(url, **options)
 
 
 async def round_trip(ws, message):
-    """Sends a message (an object, or text as it is), and answers the next one that comes."""
+    """Sends a message (an object, or text as is) and returns the next message received."""
     await ws.send(message if isinstance(message, (str, bytes)) else json.dumps(message))
     return json.loads(await asyncio.wait_for(ws.recv(), WAIT_S))
 
 
 async def close_code(ws):
-    """Reads until the server has closed; its code."""
+    """Reads until the server closes; returns its close code."""
     await asyncio.wait_for(ws.wait_closed(), WAIT_S)
     return ws.close_code
 
 
 class Caller:
     def __init__(self, url, **options):
-        self.url, self.options, self.waiting, self.ids = url, options, {}, itertools.count()
+        self.url, self.options, self.pending, self.ids = url, options, {}, itertools.count()
 
     async def __aenter__(self):
         self.ws = await connect(self.url, **self.options)
@@ -72,32 +72,32 @@ class Caller:
         try:
             async for text in self.ws:
                 answer = json.loads(text)
-                future = self.waiting.pop(answer["id"])
+                future = self.pending.pop(answer["id"])
                 if not future.done():
                     future.set_result(answer)
         except ConnectionClosed:
             pass
         finally:
-            for future in self.waiting.values():
+            for future in self.pending.values():
                 if not future.done():
-                    future.set_exception(ConnectionError("closed before the answer came"))
-                    future.exception()  # whoever could not even send does not look at it
+                    future.set_exception(ConnectionError("closed before the response"))
+                    future.exception()  # retrieved, in case nobody awaits it
 
     async def request(self, method, params=None):
-        """Answers the whole message."""
+        """Returns the whole response message."""
         if self.reader.done():
             raise ConnectionError("closed")
         number = next(self.ids)
-        self.waiting[number] = asyncio.get_running_loop().create_future()
+        self.pending[number] = asyncio.get_running_loop().create_future()
         message = {"jsonrpc": "2.0", "id": number, "method": method}
         try:
             await self.ws.send(json.dumps(message if params is None else message | {"params": params}))
         except ConnectionClosed:
             raise ConnectionError("closed") from None
-        return await asyncio.wait_for(self.waiting[number], WAIT_S)
+        return await asyncio.wait_for(self.pending[number], WAIT_S)
 
     async def call(self, tool, arguments=None):
-        """Answers what the tool answered, read from the text it travels in."""
+        """Returns the tool's result, parsed from its text content."""
         answer = await self.request("tools/call", {"name": tool, "arguments": arguments or {}})
         if "error" in answer:
             raise CallError(answer["error"])
@@ -107,11 +107,11 @@ class Caller:
 
 
 async def read_log_rows(caller, tool="logger_query", **filters):
-    """Every row of Godot's log, page by page."""
+    """Yields every row of Godot's log, page by page."""
     cursor = ""
     while cursor is not None:
         page = await caller.call(tool, {"limit": 1000, "cursor": cursor} | filters)
         for row in page["logs"]:
             yield row
         cursor = page.get("next_cursor") or None
-        assert page["logs"] or cursor is None, "a page without rows that is not the last"
+        assert page["logs"] or cursor is None, "an empty page that is not the last"

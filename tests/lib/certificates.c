@@ -31,7 +31,7 @@ static void add_extension(X509 *certificate, X509 *issuer, int nid, const char *
   X509_EXTENSION_free(extension);
 }
 
-/* issuer NULL: it signs itself. names NULL: it may sign others. */
+/* issuer NULL: self-signed. names NULL: a CA certificate. */
 static X509 *make(const char *subject, const char *names, X509 *issuer, EVP_PKEY *key, int from_days,
                   int until_days) {
   static long serial;
@@ -44,7 +44,7 @@ static X509 *make(const char *subject, const char *names, X509 *issuer, EVP_PKEY
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)subject, -1, -1, 0);
   X509_set_issuer_name(made, issuer != NULL ? X509_get_subject_name(issuer) : name);
   X509_set_pubkey(made, key);
-  /* As strict as RFC 5280 wants it: newer clients of other kinds insist. */
+  /* All extensions that RFC 5280 requires: newer clients check them. */
   add_extension(made, issuer, NID_basic_constraints, names == NULL ? "critical,CA:TRUE" : "CA:FALSE");
   add_extension(made, issuer, NID_key_usage,
                 names == NULL ? "critical,keyCertSign" : "critical,digitalSignature");

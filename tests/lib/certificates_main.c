@@ -1,4 +1,4 @@
-/* Makes the certificates of certificates.h in a directory: certificates DIR */
+/* Creates the files of certificates.h: certificates DIR */
 #include "certificates.h"
 
 int main(int argc, char **argv) {

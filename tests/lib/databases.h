@@ -1,5 +1,5 @@
-/* databases.h: which database a suite runs on. With DEWEY_DB_HOST it is the PostgreSQL that
- * tests/lib/postgresql.py started, with a schema for each test; else SQLite. */
+/* databases.h: the database of a suite. If DEWEY_DB_HOST is set, it is the PostgreSQL server that
+ * tests/lib/postgresql.py started, with a schema per test; otherwise SQLite. */
 #ifndef DATABASES_H
 #define DATABASES_H
 
@@ -8,10 +8,10 @@
 bool on_postgresql(void);
 const pq_conninfo_t *postgresql_conninfo(void);
 
-/* Runs SQL in a session of its own; the test fails where that does. */
+/* Runs SQL in a new session; an error fails the test. */
 void run_on_postgresql(const char *sql);
 
-/* Makes a schema of this process, in which all that it does from here on is done. */
+/* Creates a schema for this process; later sessions use it (PGOPTIONS). */
 void make_schema(void);
 
 #endif

@@ -1,8 +1,8 @@
-"""Disks of a kind that a test needs, in a mount namespace of this process and what it starts from then on.
+"""File systems for tests, in a mount namespace that this process and its later children share.
 
-Happy path: `with SmallDisk(4 << 20) as disk`, programs write below disk.path, on a tmpfs; disk.fill() leaves them no room, and
-disk.empty() gives it back. `with CloningDisk() as disk`: files there can share blocks. Where namespaces or mounts cannot be
-made, or there is no program that makes such a disk, making one skips the test, which says so by name.
+Happy path: `with SmallDisk(4 << 20) as disk`, programs write below disk.path, on a tmpfs; disk.fill() fills it, and
+disk.empty() frees the space again. `with CloningDisk() as disk`: files there can share blocks. If namespaces, mounts or the
+mkfs program are not available, the test is skipped with the reason.
 """
 import contextlib
 import ctypes
@@ -23,14 +23,14 @@ AT_FDCWD = -100
 
 
 def unshare_mounts():
-    """From here on nobody else sees what this process mounts, and nothing is left of it at its end."""
+    """Makes later mounts of this process private; the kernel removes them when it exits."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS) != 0 or libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) != 0:
         raise unittest.SkipTest(f"no mounts here: {os.strerror(ctypes.get_errno())}")
 
 
 class Disk:
-    """Mounted at a temporary directory, its path."""
+    """A file system mounted at a temporary directory, in .path."""
 
     def __init__(self, *mount):
         self.mount = mount
@@ -48,7 +48,7 @@ class Disk:
         run_program(["umount", "--lazy", self.path]).check_returncode()
         self.path.rmdir()
 
-    def room(self):
+    def free_bytes(self):
         state = os.statvfs(self.path)
         return state.f_bavail * state.f_frsize
 
@@ -58,15 +58,15 @@ class SmallDisk(Disk):
         super().__init__("-t", "tmpfs", "-o", f"size={size}", "none")
 
     def fill(self, leave=0):
-        """All but so many bytes are in use."""
+        """Uses all but so many bytes."""
         with open(self.path / "ballast", "wb") as ballast:
-            while (room := self.room()) > leave:
-                with contextlib.suppress(OSError):  # somebody else has written meanwhile
+            while (room := self.free_bytes()) > leave:
+                with contextlib.suppress(OSError):  # another process has written meanwhile
                     os.posix_fallocate(ballast.fileno(), 0, ballast.tell() + room - leave)
                     ballast.seek(0, os.SEEK_END)
 
     def used(self):
-        """Bytes of all files but the one that fills it."""
+        """Bytes of all files except the ballast."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file() and file.name != "ballast")
 
     def empty(self):
@@ -74,7 +74,7 @@ class SmallDisk(Disk):
 
 
 class CloningDisk(Disk):
-    """XFS, or Btrfs where only that can be made, in a sparse file."""
+    """XFS, or Btrfs if mkfs.xfs is not installed, in a sparse file."""
 
     def __init__(self):
         with tempfile.NamedTemporaryFile(prefix="iccm-disk-", delete=False) as image:
@@ -95,6 +95,7 @@ class CloningDisk(Disk):
 
 @contextlib.contextmanager
 def on_file_open(directory, act):
+    """Calls act(pid) in a thread before a process opens a file in the directory; the open waits for it."""
     libc = ctypes.CDLL(None, use_errno=True)
     events = libc.fanotify_init(FAN_CLASS_CONTENT, os.O_RDONLY)
     mask = ctypes.c_uint64(FAN_OPEN_PERM | FAN_EVENT_ON_CHILD)
@@ -118,5 +119,5 @@ def on_file_open(directory, act):
     finally:
         os.close(wake)
         thread.join()
-        os.close(events)  # lets all pass that still wait
+        os.close(events)  # allows all opens that still wait
         os.close(stop)

@@ -1,21 +1,21 @@
-"""A TCP proxy that breaks connections on purpose, each in the way and at the byte that its client asks for.
+"""A TCP proxy that injects faults: the request path selects the fault and the byte at which it occurs.
 
 Happy path: `async with FaultyProxy(port) as faults:` takes clients on faults.port of 127.0.0.1 and connects each of them to
-port. What is to go wrong stands in the path of the request that a client begins with, so that one proxy plays all cases
-at the same time: faults.url("reset", "up", 17) is /reset/up/17. up is what goes to the server, down what comes back.
+port. The path of the client's first request names the fault, so one proxy can run all cases at the same time:
+faults.url("reset", "up", 17) is /reset/up/17. "up" is the direction to the server, "down" the direction to the client.
 
-    none        nothing
-    delay N     each chunk waits N ms
-    chop N      each chunk passes in pieces of 1 to N bytes
-    stall N     N bytes pass, what follows is swallowed; everything stays open until an end leaves
-    half N      N bytes pass, then there is an end of file; what follows is swallowed
+    none        no fault
+    delay N     each chunk is delayed by N ms
+    chop N      each chunk is forwarded in pieces of 1 to N bytes
+    stall N     N bytes pass, later bytes are discarded; the connection stays open until an end closes it
+    half N      N bytes pass, then end of file; later bytes are discarded
     reset N     N bytes pass, then both ends get a reset
-    junk N      N bytes pass, then bytes that nobody sent, then the rest
-    vanish N    N bytes pass, then nothing goes either way, and nobody is told, until release()
+    junk N      N bytes pass, then random bytes, then the rest
+    vanish N    N bytes pass, then neither direction forwards anything and both stay open, until release()
 
-In TLS there is no path to be seen: FaultyTlsProxy gives each case a port of its own instead.
+In TLS the proxy cannot see the path: FaultyTlsProxy opens a port per case instead.
 
-Failure modes: a server that does not accept resets the client; leaving the block ends whatever is still there.
+Failure modes: if the server does not accept, the client gets a reset; leaving the block closes all connections.
 """
 import asyncio
 import random
@@ -28,19 +28,19 @@ CHUNK = 65536
 
 
 def reset(writer):
-    """Closes without a farewell: what is not sent is dropped, and the other end reads a reset."""
-    link = writer.get_extra_info("socket")
-    if link.fileno() >= 0:
-        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    """Closes with a reset; unsent data is discarded."""
+    sock = writer.get_extra_info("socket")
+    if sock.fileno() >= 0:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
-async def swallow(reader):
+async def discard(reader):
     while await reader.read(CHUNK):
         pass
 
 
-class Link:
+class ProxiedConnection:
     """One client and its connection to the server."""
 
     def __init__(self, faults, client, server, path):
@@ -49,10 +49,10 @@ class Link:
         self.path = path
         _, self.fault, self.direction, at = path.split("/")
         self.at = int(at)
-        self.chance = random.Random(path)
+        self.random = random.Random(path)
 
     async def run(self, first):
-        """The end of both directions ends it; one that fails or vanishes takes the other with it."""
+        """Ends when both directions have ended; one that fails or vanishes ends the other."""
         pumps = [asyncio.ensure_future(self.pump("up", first)), asyncio.ensure_future(self.pump("down", b""))]
         try:
             await asyncio.gather(*pumps)
@@ -91,25 +91,25 @@ class Link:
         if fault == "delay":
             await asyncio.sleep(self.at / 1000)
         while fault == "chop" and chunk:
-            size = self.chance.randint(1, self.at)
+            size = self.random.randint(1, self.at)
             writer.write(chunk[:size])
             await writer.drain()
-            await asyncio.sleep(0)  # the other ends read between two pieces
+            await asyncio.sleep(0)  # lets the peers read between two pieces
             chunk = chunk[size:]
         writer.write(chunk)
         await writer.drain()
 
     async def break_at(self, fault, reader, writer, rest):
-        """Answers what is still to pass of the chunk in which it happened."""
+        """Applies the fault; returns the part of the chunk that still has to be forwarded."""
         if fault == "junk":
-            return self.chance.randbytes(self.chance.randint(1, 40)) + rest
+            return self.random.randbytes(self.random.randint(1, 40)) + rest
         if fault == "reset":
             raise ConnectionResetError
         if fault == "vanish":
             raise Vanished
         if fault == "half":
             writer.write_eof()
-        await swallow(reader)
+        await discard(reader)
         return b""
 
 
@@ -120,7 +120,7 @@ class Vanished(Exception):
 class FaultyProxy:
     def __init__(self, server_port):
         self.server_port, self.released = server_port, asyncio.Event()
-        self.links, self.passed = set(), {}
+        self.connections, self.passed = set(), {}
 
     async def __aenter__(self):
         self.listener = await asyncio.start_server(self.on_client, "127.0.0.1", 0)
@@ -139,25 +139,25 @@ class FaultyProxy:
         self.passed[key] = self.passed.get(key, 0) + size
 
     async def on_client(self, reader, writer, path=None):
-        self.links.add(asyncio.current_task())
+        self.connections.add(asyncio.current_task())
         try:
             first = await reader.readuntil(b" HTTP/") if path is None else b""
             server = await asyncio.open_connection("127.0.0.1", self.server_port)
-            await Link(self, (reader, writer), server, path or first.decode().split(" ")[1]).run(first)
+            await ProxiedConnection(self, (reader, writer), server, path or first.decode().split(" ")[1]).run(first)
         except (OSError, asyncio.IncompleteReadError):
             reset(writer)
         finally:
-            self.links.discard(asyncio.current_task())
+            self.connections.discard(asyncio.current_task())
 
     async def release(self):
-        """Ends those that have vanished, and waits for all to end; those that do not by themselves are cut."""
+        """Ends the vanished connections and waits for all; cancels those that are still open after 1 s."""
         self.released.set()
-        if self.links:
-            await asyncio.wait(self.links, timeout=1)
-        for link in self.links:
-            link.cancel()
-        if self.links:
-            await asyncio.wait(self.links)
+        if self.connections:
+            await asyncio.wait(self.connections, timeout=1)
+        for connection in self.connections:
+            connection.cancel()
+        if self.connections:
+            await asyncio.wait(self.connections)
         self.released.clear()
 
 
@@ -173,6 +173,6 @@ class FaultyTlsProxy(FaultyProxy):
 
     def url(self, fault, direction, at):
         on_client = partial(self.on_client, path=f"/{fault}/{direction}/{at}")
-        link = socket.create_server(("127.0.0.1", 0))
-        self.listeners.append(asyncio.ensure_future(asyncio.start_server(on_client, sock=link)))
-        return f"wss://127.0.0.1:{link.getsockname()[1]}/"
+        sock = socket.create_server(("127.0.0.1", 0))
+        self.listeners.append(asyncio.ensure_future(asyncio.start_server(on_client, sock=sock)))
+        return f"wss://127.0.0.1:{sock.getsockname()[1]}/"

@@ -1,10 +1,10 @@
-"""The real horace on a storage of its own, and what a storage holds.
+"""Runs the real horace on a new storage, and inspects the storage.
 
-Happy path: `with Horace() as horace`, files are put into horace.files, `async with Caller(horace.url)` calls the tools, and
-`await look(caller, horace)` answers what is known and kept, having compared every version's bytes with what is said of them.
-With DEWEY_DB_HOST in the environment (postgresql.py) on a database of its own there, else on SQLite.
+Happy path: `with Horace() as horace`, a test puts files into horace.files, `async with Caller(horace.url)` calls the tools,
+and `await snapshot(caller, horace)` returns all records and files after comparing each version's bytes with its record.
+With DEWEY_DB_HOST in the environment (postgresql.py) it uses a new database there, otherwise SQLite.
 
-Failure modes: a byte too many or too few anywhere in the storage, or one that differs, fails the test that looks.
+Failure modes: an unexpected, missing or different byte in the storage fails snapshot().
 """
 import hashlib
 import os
@@ -21,7 +21,7 @@ REGISTERED = {"file_id", "checksum", "size", "mime_type", "registered_at", "vers
 
 
 def new_database():
-    """Settings that lead to an empty database; none on SQLite, whose file stands in the storage."""
+    """Settings for a new, empty database; none for SQLite, whose file is in the storage."""
     if not ON_POSTGRESQL:
         return {}
     name = f"horace_{uuid.uuid4().hex}"
@@ -40,7 +40,7 @@ class Horace(SingleServer):
         self.use(self.directory.resolve() / "storage")
 
     def use(self, storage):
-        """From the next start on that storage."""
+        """Uses that storage from the next start on."""
         self.storage, self.files = storage, storage / FILES
         self.files.mkdir(parents=True, exist_ok=True)
         self.settings["HORACE_STORAGE_PATH"] = str(storage)
@@ -56,7 +56,7 @@ class Horace(SingleServer):
         return self.__enter__()
 
     def tree(self):
-        """Every regular file that is kept, with its bytes."""
+        """All stored regular files and their bytes, by relative path."""
         found = {}
         for place in (FILES, VERSIONS, ARCHIVE):
             for directory, _, names in os.walk(self.storage / place):
@@ -66,11 +66,11 @@ class Horace(SingleServer):
         return found
 
     def staged_files(self):
-        """What stands in the work directory; nothing, once what was done is done."""
+        """Names in the work directory; empty when no operation is in progress."""
         return os.listdir(self.storage / WORK)
 
     def wait_idle(self):
-        wait_until(lambda: not self.staged_files(), "nothing is under way")
+        wait_until(lambda: not self.staged_files(), "the work directory is empty")
 
     def version_path(self, file_id, version):
         return f"{VERSIONS}/{file_id[-2:]}/{file_id}.{version}"
@@ -80,7 +80,7 @@ class Horace(SingleServer):
 
 
 async def expect_error(caller, tool, **arguments):
-    """Calls what must fail as a tool; the code that it answers with."""
+    """Calls a tool that must fail; returns its error code."""
     try:
         answer = await caller.call(tool, arguments)
     except CallError as error:
@@ -94,7 +94,7 @@ async def info(caller, file_id):
 
 
 def versions_of(horace, answer):
-    """Bytes by number, as info lists them; each checked against what is said of it."""
+    """The bytes of each version in a file's info, by number, checked against size and checksum."""
     kept = {}
     for version in answer["versions"]:
         number, path = version["version"], Path(version["path"])
@@ -110,21 +110,21 @@ def versions_of(horace, answer):
 
 
 async def records(caller):
-    """All that is known, in every state."""
+    """The info of all files, in every status."""
     found = await caller.call("horace_search_files", {"status": "all", "limit": 1000})
     assert found["total_count"] == len(found["results"]), found
     return [await info(caller, result["file_id"]) for result in found["results"]]
 
 
 def unexpected_files(horace, known, tree):
-    """What stands in the storage's own directories and belongs to nobody, or is missing there."""
+    """Files in the storage's own directories without a record, and files of records that are missing."""
     wanted = {horace.archive_path(answer["file_id"]) for answer in known if answer["status"] == "archived"}
     wanted |= {horace.version_path(answer["file_id"], kept["version"]) for answer in known for kept in answer["versions"]}
     return {name for name in tree if not name.startswith(f"{FILES}/")} ^ wanted
 
 
 async def snapshot(caller, horace):
-    """All that is known and kept; but for the ids, what does not change from run to run: no times."""
+    """All records and files. Except for the ids the result is the same in each run: it contains no times."""
     horace.wait_idle()
     known, tree, state = await records(caller), horace.tree(), {"ids": {}}
     assert not unexpected_files(horace, known, tree), unexpected_files(horace, known, tree)

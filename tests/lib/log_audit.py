@@ -1,12 +1,12 @@
-"""Callers who log, and the judge of what became of their lines.
+"""Log load, and an audit that compares the log with the lines that were sent.
 
-Happy path: a LogLoad logs lines of a LineTracker while the test does its worst; then a LogAuditCase waits until nothing is
-on its way any more, and reads everything back through logger_query, page by page. The judge: each line acknowledged is
-stored, or its drop was counted; each stored line was sent, has the payload it had but for secrets, and is there once; every drop is
-named in the log; there are no dead letters; a fresh entry gets through. A call fails with the connection, or with words
-that say so and ask to retry.
+Happy path: a LogLoad logs the lines of a LineTracker while the test injects faults; then a LogAuditCase waits until the
+queue and the spool are empty, and reads all rows through logger_query, page by page. The audit checks: each acknowledged
+line is stored, or counted as dropped; each stored line was sent, is unchanged except for redacted secrets, and is stored
+once; the log reports every drop; there are no dead letters; a new entry is stored. A call may fail with its connection, or
+with the error that the queue is unavailable.
 
-Each line is made from its number, with an id, so that a call whose fate is unknown can be repeated.
+Each line is derived from its number and has an id, so that a call with an unknown result can be repeated.
 """
 import asyncio
 import contextlib
@@ -35,19 +35,19 @@ logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each call on
 
 
 class LineTracker:
-    """The lines by their numbers, and what is known of each: a byte a line, so that hours of them fit."""
+    """The lines by number, with one byte of flags each, so that hours of load fit into memory."""
 
     def __init__(self):
         self.start = datetime.now(timezone.utc) - timedelta(hours=1)
         self.known = bytearray()
-        self.sent = 0  # calls, repeated ones too
+        self.sent = 0  # calls, including repeated ones
 
-    def issue(self):
+    def next_number(self):
         self.known.append(0)
         return len(self.known) - 1
 
     def entry(self, number):
-        """Lines of all lengths and alphabets, none like another."""
+        """Lines with different lengths and alphabets, all distinct."""
         created = self.start + timedelta(microseconds=number)
         return {
             "id": f"{ID}{number:012x}",
@@ -59,8 +59,8 @@ class LineTracker:
             "created_at": created.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         }
 
-    def take(self, row):
-        """A row of the log; what is wrong with it, or None."""
+    def check_row(self, row):
+        """Checks a row of the log and marks its line as stored; returns an error message or None."""
         number = int(row["id"].removeprefix(ID), 16) if row["id"].startswith(ID) else len(self.known)
         if number >= len(self.known):
             return "never sent"
@@ -85,7 +85,7 @@ def time_of(row):
 
 
 class LogLoad:
-    """Callers. A call that failed is made again, as it was, by every other of them; the rest have given up."""
+    """Callers that log lines. Half of the failed calls are repeated unchanged, the others are not."""
 
     def __init__(self, url, tracker, lines=None, rate=None):
         self.url, self.tracker, self.lines = url, tracker, lines
@@ -107,14 +107,14 @@ class LogLoad:
                 async with Caller(self.url) as caller, asyncio.TaskGroup() as group:
                     for _ in range(IN_FLIGHT):
                         group.create_task(self.send_lines(caller))
-            except (OSError, WebSocketException):  # not there, or gone before it was a WebSocket
+            except (OSError, WebSocketException):  # not listening, or closed during the upgrade
                 await asyncio.sleep(0.05)
 
     async def send_lines(self, caller):
         while self.has_more():
-            number = self.again.popleft() if self.again else self.tracker.issue()
+            number = self.again.popleft() if self.again else self.tracker.next_number()
             try:
-                for _ in range(1 + (number % 500 == 1)):  # one as a caller that missed the answer
+                for _ in range(1 + (number % 500 == 1)):  # some are sent twice, as by a caller that lost the response
                     await self.log(caller, number)
                 self.tracker.known[number] |= ACKNOWLEDGED
                 self.acknowledged += 1
@@ -144,7 +144,7 @@ class LogLoad:
 
 class LogAuditCase(AsyncTestCase):
     async def drained(self, system):
-        """Nothing is on its way any more, and all drops are named. Looked at twice, since entries move meanwhile."""
+        """Waits until queue and spool are empty and all drops are reported. Checks twice, since entries move between them."""
 
         def is_done():
             named = system.redis_command("HGET", "logs:state", "unreported") is None
@@ -158,10 +158,10 @@ class LogAuditCase(AsyncTestCase):
         def is_over():
             return is_ready(system.godot_port) and is_done() and is_done()
 
-        await wait_until_async(is_over, "the queue is drained, and Godot has found Dewey again")
+        await wait_until_async(is_over, "the queue is drained and Godot is ready")
 
     async def audit(self, system, tracker):
-        """Answers how many entries were dropped."""
+        """Runs all checks; returns the number of dropped entries."""
         await self.drained(system)
         dropped = system.redis_int("GET", "logs:dropped")
         async with Caller(system.godot_url) as caller:
@@ -178,7 +178,7 @@ class LogAuditCase(AsyncTestCase):
         return dropped
 
     async def wait_answered(self, caller):
-        """Of several servers on one port the one that is ready need not be the one that this caller has met."""
+        """With several servers on one port, this connection may belong to one that is not ready yet."""
 
         async def answers():
             with contextlib.suppress(CallError):
@@ -190,19 +190,19 @@ class LogAuditCase(AsyncTestCase):
     async def read_back(self, caller, tracker):
         newest = None
         async for row in read_log_rows(caller, component=COMPONENT):
-            self.assertIsNone(tracker.take(row), row)
+            self.assertIsNone(tracker.check_row(row), row)
             key = (time_of(row), row["id"])
             self.assertTrue(newest is None or key < newest, "newest first")
             newest = key
 
     async def fresh_entry(self, caller):
         entry = {"component": "fresh", "level": "INFO", "message": "at the end"}
-        entry |= {"id": str(uuid.uuid4()), "created_at": datetime.now(timezone.utc).isoformat()}  # once, however often it is sent
+        entry |= {"id": str(uuid.uuid4()), "created_at": datetime.now(timezone.utc).isoformat()}  # stored once, however often it is sent
 
         async def is_taken():
             try:
                 return await caller.call("logger_log", entry)
-            except CallError as error:  # of several servers this one may have just lost Redis
+            except CallError as error:  # this server may have just lost Redis
                 if "retry" not in error.message:
                     raise
 

@@ -1,7 +1,7 @@
-"""Another network for tests: a namespace with a veth pair to this one.
+"""A second network for tests: a network namespace connected by a veth pair.
 
-Its names stand in /etc/netns/NAME/hosts, which only it sees. Where namespaces cannot be made, making one skips the test,
-which says so by name.
+Its host names are in /etc/netns/NAME/hosts, which only the namespace sees. If namespaces are not available, the test is
+skipped with the reason.
 """
 import os
 import shutil
@@ -26,7 +26,7 @@ def has_ipv6():
 
 
 class NetworkNamespace:
-    """A namespace with addresses on both ends of a veth pair; gone on leaving."""
+    """A namespace with addresses on both ends of a veth pair; removed on exit."""
 
     def __init__(self):
         self.name = f"iccm{os.getpid()}"
@@ -59,7 +59,7 @@ class NetworkNamespace:
             raise unittest.SkipTest(f"no network namespaces here: ip {' '.join(words)}: {run.stderr.strip()}")
 
     def addresses(self, outside, inside):
-        """The server's address out here and the client's in there, of one network."""
+        """Sets the address of the outer (server) and of the inner (client) end, both of one network."""
         nodad = ("nodad",) if ":" in outside else ()
         self.make("addr", "add", outside, "dev", self.outside, *nodad)
         self.make("-n", self.name, "addr", "add", inside, "dev", self.inside, *nodad)

@@ -1,5 +1,5 @@
-/* out_of_memory.h: an allocator that runs out on demand, and knows what was not given back. One a test:
- * Criterion gives each test a process of its own, in which nothing was allocated before. */
+/* out_of_memory.h: an allocator that fails on demand and counts live allocations. Install it once per test:
+ * Criterion runs each test in its own process, where nothing was allocated before. */
 #ifndef OUT_OF_MEMORY_H
 #define OUT_OF_MEMORY_H
 
@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 static struct {
-  long allowed; /* requests that are still granted; then … */
-  bool once;    /* … one is allocation_fails, or all */
+  long allowed; /* number of allocations that still succeed */
+  bool once;    /* after that: true: one allocation fails; false: all fail */
   size_t live;
 } memory;
 

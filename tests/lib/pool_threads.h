@@ -1,5 +1,5 @@
-/* pool_threads.h: how many threads the pools of this process have. What a handler freed last is freed when
- * its thread has left. */
+/* pool_threads.h: counts the pool threads of this process. Memory that a handler freed last is released only
+ * after its thread has ended. */
 #ifndef POOL_THREADS_H
 #define POOL_THREADS_H
 
@@ -15,7 +15,7 @@ static inline size_t pool_threads(void) {
     snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
     FILE *file = fopen(path, "r");
     if (file == NULL)
-      continue; /* it has just ended */
+      continue; /* the thread has just ended */
     count += fgets(name, sizeof name, file) != NULL && strcmp(name, "mcp-pool\n") == 0;
     fclose(file);
   }

@@ -1,11 +1,11 @@
-"""Starts a PostgreSQL for tests, and runs a command that uses it.
+"""Starts a PostgreSQL server for tests and runs a command that uses it.
 
     /usr/bin/python3 tests/lib/postgresql.py COMMAND [ARGUMENT]...
 
-COMMAND finds the server's address in DEWEY_DB_HOST, _PORT, _USER and _PASSWORD, a superuser's, and makes databases or
-schemas of its own in it. The server is of the newest version installed, holds its data in a temporary directory, does
-without fsync, and ends with the command. As root it runs as the user postgres, since it refuses to be root's. Where
-there is none, the command is not run, and that is said.
+DEWEY_DB_HOST, _PORT, _USER and _PASSWORD hold the server's address and a superuser for COMMAND, which creates its own
+databases or schemas. The server is the newest version installed, stores its data in a temporary directory, runs without
+fsync, and stops when the command ends. Started as root it runs as the user postgres, because PostgreSQL refuses to run as
+root. If PostgreSQL is not installed, the command is not run, and a NOT RUN line is printed.
 """
 import contextlib
 import os
@@ -27,39 +27,38 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "password_encryption": "scram-sha-256",
 }
-ORPHANS = "pre-existing shared memory block"  # says one that starts before the last of its killed predecessor are gone
+ORPHANS = "pre-existing shared memory block"  # the error while processes of a killed predecessor still run
 
 
 def bin_directory():
-    """The directory with initdb, postgres and createdb of the newest version; None: there is none."""
+    """The directory with initdb, postgres and createdb of the newest version; None if not installed."""
     found = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     return max((path.parent for path in found), key=lambda path: int(path.parts[-2]), default=None)
 
 
 def as_server_user(*command):
-    """The command as the server's user, to be ended with us."""
+    """Wraps the command: runs it as the server's user and kills it when this process ends."""
     user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
     return ["setpriv", "--pdeathsig", "KILL", *user, *(str(word) for word in command)]
 
 
 class Postgresql:
-    """A server that can be stopped, killed and started again; its data are kept until the end. With a primary, a
-    standby of that."""
+    """A server that can be stopped, killed and restarted; close() deletes its data. With a primary: a standby of it."""
 
     def __init__(self, primary=None, **settings):
-        self.place = Path(tempfile.mkdtemp(prefix="postgresql-"))
-        self.data, self.bin, self.process = self.place / "data", bin_directory(), None
+        self.directory = Path(tempfile.mkdtemp(prefix="postgresql-"))
+        self.data, self.bin, self.process = self.directory / "data", bin_directory(), None
         self.port, self.password = free_port(), primary.password if primary else secrets.token_hex(8)
-        self.settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": str(self.place)} | settings
-        (self.place / "password").write_text(self.password)
-        for path in (self.place, self.place / "password"):
+        self.settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": str(self.directory)} | settings
+        (self.directory / "password").write_text(self.password)
+        for path in (self.directory, self.directory / "password"):
             if os.geteuid() == 0:
                 shutil.chown(path, "postgres", "postgres")
-        self.place.chmod(0o700)
+        self.directory.chmod(0o700)
         self.copy(primary) if primary else self.make()
 
     def make(self):
-        words = [f"--pwfile={self.place}/password", "--auth=scram-sha-256", "--username=dewey", "--encoding=UTF8"]
+        words = [f"--pwfile={self.directory}/password", "--auth=scram-sha-256", "--username=dewey", "--encoding=UTF8"]
         words += ["--locale=C.UTF-8", "--no-sync", "-D", self.data]
         subprocess.run(as_server_user(self.bin / "initdb", *words), check=True, stdout=subprocess.DEVNULL, cwd="/")
 
@@ -90,12 +89,12 @@ class Postgresql:
     def spawn(self):
         options = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
         command = as_server_user(self.bin / "postgres", "-D", self.data, *options)
-        with (self.place / "log").open("wb") as log:
+        with (self.directory / "log").open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
 
     def log_text(self, words=""):
-        """What it wrote since its last start, if the words are among it."""
-        text = (self.place / "log").read_text(errors="replace")
+        """Its log since the last start; "" unless it contains the words."""
+        text = (self.directory / "log").read_text(errors="replace")
         return text if words in text else ""
 
     def answers(self):
@@ -103,12 +102,12 @@ class Postgresql:
         return subprocess.run(command).returncode == 0
 
     def stop(self):
-        """As fast as is orderly: sessions are ended."""
+        """A fast shutdown: sessions are ended."""
         self.process.send_signal(2)
         self.process.wait(WAIT_S)
 
     def kill(self):
-        """The whole of it at once, as a power cut would."""
+        """Kills all its processes at once, like a power failure."""
         children = re.findall(r"\d+", (Path("/proc") / str(self.process.pid) / "task" / str(self.process.pid) / "children").read_text())
         for child in [*children, self.process.pid]:
             with contextlib.suppress(ProcessLookupError):
@@ -118,11 +117,11 @@ class Postgresql:
     def close(self):
         if self.process is not None and self.process.poll() is None:
             self.stop()
-        shutil.rmtree(self.place, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class ReplicatedPair:
-    """A primary and a standby that streams from it; one is waited for by the other unless synchronous is False."""
+    """A primary and a standby that streams from it. If synchronous, commits wait for the standby."""
 
     def __init__(self, synchronous=True):
         self.primary = Postgresql(synchronous_standby_names="standby" if synchronous else "").start()
@@ -137,17 +136,17 @@ class ReplicatedPair:
         wait_until(lambda: psql(sql, **self.primary.environment()) == wanted, f"{wanted} from the primary, asked {sql}")
 
     def sync_waits(self, sql="count(*)"):
-        """Asks those who wait for the standby."""
+        """Queries the sessions that wait for the standby."""
         return psql(f"SELECT {sql} FROM pg_stat_activity WHERE wait_event = 'SyncRep'", **self.primary.environment())
 
     def environment(self):
-        """The standby first, which takes no changes."""
+        """Settings with both hosts, the read-only standby first."""
         hosts = [self.standby.environment(), self.primary.environment()]
         both = {name: ",".join(host[name] for host in hosts) for name in ("DEWEY_DB_HOST", "DEWEY_DB_PORT")}
         return hosts[0] | both | {"DEWEY_DB_NAME": "postgres"}
 
     def lose_primary(self):
-        """For ever; what the standby has is all there is."""
+        """Kills the primary for good and promotes the standby."""
         self.primary.kill()
         self.promote()
 
@@ -162,14 +161,14 @@ class ReplicatedPair:
 
 
 def psql_environment(**environment):
-    """What leads psql to the server that the environment names."""
+    """The environment of psql for the server in DEWEY_DB_*."""
     words = os.environ | environment
     names = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD"}
     return words | {name: words[f"DEWEY_DB_{part}"] for part, name in names.items()}
 
 
 def psql(sql, database="postgres", **environment):
-    """Runs SQL on the server that the environment names; what it answers, as text."""
+    """Runs SQL on the server in DEWEY_DB_*; returns the output as text."""
     words = psql_environment(**environment)
     command = [bin_directory() / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database]
     run = subprocess.run(command, input=sql, env=words, capture_output=True, text=True)

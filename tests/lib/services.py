@@ -1,14 +1,13 @@
-"""Starts, watches and ends the real programs for the system tests.
+"""Starts, monitors and stops the real programs for the system tests.
 
-Happy path: a test makes a System, starts what it needs of it on free ports with all data in a temporary directory,
-waits for /readyz, and on leaving everything has been stopped, has exited with 0 and has been reaped.
+Happy path: a test creates a System and starts the programs it needs, on free ports and with all data in a temporary
+directory, and waits for /readyz. On exit all programs are stopped, have exited with 0 and are reaped.
 
-What can go wrong: a program that does not start, is not ready in time, exits with anything but 0 (a leak or a bug
-found by a sanitizer, too) or leaves a sanitizer's report behind fails the test with the end of its log. Programs die
-with the test, whatever ends it: the kernel kills them when their parent's thread goes (setpriv --pdeathsig), so they
-are started on the main thread only.
+Failure modes: a program that does not start, is not ready in time, exits with another status than 0 (sanitizers exit
+with 1), or prints a sanitizer report fails the test with the end of its log. Programs never outlive the test: the kernel
+kills them when the parent's thread ends (setpriv --pdeathsig), so start them on the main thread only.
 
-By hand: PYTHONPATH=tests/lib TEST_BUILD=build /usr/bin/python3 tests/system/test_http.py [-v] [NAME]...
+Run one test manually: PYTHONPATH=tests/lib TEST_BUILD=build /usr/bin/python3 tests/system/test_http.py [-v] [NAME]...
 """
 import asyncio
 import contextlib
@@ -51,19 +50,18 @@ REDIS_SETTINGS = {
     "maxmemory-policy": "noeviction",
     "save": "",
 }
-# For all that is waited for: what takes longer is taken to hang. A slow machine is given more.
+# The time limit for everything that a test waits for. Slow machines set a multiplier.
 WAIT_S = 60 * float(os.environ.get("TEST_TIMEOUT_MULTIPLIER", "1"))
-# Of what a program does sooner than a limit of its own says: a slow machine may spoil all of them but one, and what waits
-# for that limit is never sooner.
+# Attempts of retry_within(): on a slow machine one has to be fast enough. A program that waits for its own limit never is.
 ATTEMPTS = 10
 SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer")
-# What npm says where there is no network, or none that it trusts.
+# Errors of npm without a network, or without a trusted one.
 NO_REGISTRY = re.compile(r"\b(ECONN\w+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ENETUNREACH|\w*CERT\w*|UNABLE_TO_\w+)\b")
 
 
 @contextlib.contextmanager
 def in_background(run):
-    """Has run(ended) at work in a thread until the end, of which the event tells it."""
+    """Runs run(ended) in a thread; leaving the block sets the event and joins the thread."""
     ended = threading.Event()
     thread = threading.Thread(target=run, args=(ended,))
     thread.start()
@@ -75,7 +73,7 @@ def in_background(run):
 
 
 def wait_until(condition, what, seconds=WAIT_S):
-    """Polls condition until it is true, and answers its value. No test has a limit of its own; measurements may."""
+    """Polls condition until it is true and returns its value. Only benchmarks pass a time limit."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -85,7 +83,7 @@ def wait_until(condition, what, seconds=WAIT_S):
 
 
 async def wait_until_async(condition, what):
-    """The same while the loop serves on; condition, called in a thread, may answer a coroutine."""
+    """As wait_until(), without blocking the event loop: condition runs in a thread and may return a coroutine."""
     deadline = time.monotonic() + WAIT_S
     while True:
         value = await asyncio.to_thread(condition)
@@ -97,7 +95,7 @@ async def wait_until_async(condition, what):
 
 
 async def retry_within(limit_s, call):
-    """Makes a call, whose answer takes less time than a limit of the program's own, in one of the tries at least; its answer."""
+    """Awaits call() until one attempt takes less than limit_s, a time limit of the program; returns its result."""
     for _ in range(ATTEMPTS):
         began = time.monotonic()
         answer = await call()
@@ -107,16 +105,15 @@ async def retry_within(limit_s, call):
 
 
 def growing_timeout(seconds, run, enough):
-    """run(seconds) with a time-out of a program's own, and again with twice as much until that was enough for this machine;
-    its answer."""
+    """Calls run(seconds) with a program's time-out, doubled until enough(result) is true; returns the result."""
     while not enough(answer := run(seconds)) and seconds < WAIT_S:
         seconds *= 2
     return answer
 
 
 def free_port():
-    """A port that nobody listens on, below those that the kernel gives to outgoing connections; no test that runs beside
-    this one is given it, too: as long as this process lives, it holds a name that is made of it."""
+    """Returns a port without a listener, below the kernel's ephemeral ports. Concurrent tests get other ports: this
+    process holds an abstract socket whose name contains the port."""
     while True:
         port = random.randrange(15000, 32000)
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, socket.socket(socket.AF_UNIX) as name:
@@ -130,7 +127,7 @@ def free_port():
 
 
 def run_program(command, seconds=WAIT_S, **options):
-    """Runs a program to its end, without input; answers what it said and how it ended."""
+    """Runs a program without input until it exits; returns subprocess.CompletedProcess."""
     command = [str(word) for word in command]
     return subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, **options
@@ -138,7 +135,7 @@ def run_program(command, seconds=WAIT_S, **options):
 
 
 class Program:
-    """One program that can be started again and again; its output is gathered in one log."""
+    """A program that can be started repeatedly; all its output is appended to one log."""
 
     def __init__(self, name, command, directory, environment):
         self.name, self.command, self.environment = name, [str(part) for part in command], environment
@@ -159,13 +156,13 @@ class Program:
         return self
 
     def output(self):
-        """What it wrote since its last start."""
+        """Its output since the last start."""
         with self.log.open("rb") as log:
             log.seek(self.started_at)
             return log.read().decode(errors="replace")
 
     def wait_for(self, pattern):
-        """Waits for a line of its log, and answers the match."""
+        """Waits for a line of its log and returns the match."""
 
         def found():
             match = re.search(pattern, self.output(), re.M)
@@ -187,7 +184,7 @@ class Program:
         self.process = None
 
     def wait(self):
-        """Waits for its end, and answers its exit status."""
+        """Waits until it exits; returns the exit status."""
         try:
             status = self.process.wait(WAIT_S)
         except subprocess.TimeoutExpired:
@@ -197,8 +194,7 @@ class Program:
         return status
 
     def stop(self):
-        """Ends it by SIGTERM; anything but a clean end fails. Of one that has said nothing yet, and only begun to
-        start, the signal itself is that."""
+        """Sends SIGTERM; fails unless the exit status is 0. A program without output yet may also die of the signal."""
         if self.process is None:
             return
         self.signal(signal.SIGTERM)
@@ -215,14 +211,14 @@ class Program:
 
 
 class ProgramGroup:
-    """A directory and the programs that write there; both end with it.
+    """A temporary directory and programs that use it; both are removed on exit.
 
     Settings are environment variables for all its programs: System(MAX_QUEUE_SIZE=10).
     """
 
     def __init__(self, **settings):
         self.directory = Path(tempfile.mkdtemp(prefix="iccm-test-"))
-        self.programs = []  # in the order in which they are ended
+        self.programs = []  # in the order in which they are stopped
         self.settings = {"ICCM_DATA": str(self.directory), "LOGGING_ENABLED": "false"}
         self.settings |= {name: str(value) for name, value in settings.items()}
 
@@ -232,7 +228,7 @@ class ProgramGroup:
         return program
 
     def add_instance(self, name, label, **settings):
-        """One more of a program, with settings of its own; it is ended before the others."""
+        """Adds an instance of a program with its own settings; it is stopped before the others."""
         program = self.add(label, PROGRAMS[name])
         program.environment = program.environment | settings
         self.programs.insert(0, self.programs.pop())
@@ -260,7 +256,7 @@ class ProgramGroup:
 
 
 class SingleServer(ProgramGroup):
-    """One server that needs no other part: SingleServer("echo", "0"); its port in .port, its address in .url."""
+    """A server without dependencies: SingleServer("echo", "0"); .port and .url are set when it listens."""
 
     def __init__(self, name, *arguments, **settings):
         super().__init__(**settings)
@@ -278,7 +274,7 @@ class SingleServer(ProgramGroup):
 
 
 class System(ProgramGroup):
-    """The parts of one ICCM installation, on free ports; a test starts what it needs of them."""
+    """The programs of one ICCM installation, on free ports; a test starts those it needs."""
 
     def __init__(self, **settings):
         super().__init__(**settings)
@@ -300,23 +296,16 @@ class System(ProgramGroup):
         start = SOURCE / "godot/godot-redis"
         self.redis = self.add("redis", start, self.directory, "--port", self.redis_port, *redis)
 
-    def add_instance(self, name, label, **settings):
-        """One more of a program, with settings of its own."""
-        program = self.add(label, PROGRAMS[name])
-        program.environment = program.environment | settings
-        self.programs.insert(0, self.programs.pop())
-        return program
-
     def start_redis(self):
         self.redis.start()
-        wait_until(lambda: self.redis_command("PING") == "PONG", "Redis answers")
+        wait_until(lambda: self.redis_command("PING") == "PONG", "Redis responds")
 
     def start_dewey(self):
         self.dewey.start()
         wait_ready(self.dewey_port)
 
     def start(self):
-        """Everything; returns when all of it is ready."""
+        """Starts all programs; returns when Godot is ready."""
         self.start_redis()
         self.start_dewey()
         self.godot.start()
@@ -325,7 +314,7 @@ class System(ProgramGroup):
         return self
 
     def redis_command(self, *words):
-        """One command; its answer, where that is a single value, as text. None: no Redis, or no value."""
+        """Runs a command; returns a single value as text. None: no value, or Redis is not available."""
         try:
             with socket.create_connection(("127.0.0.1", self.redis_port), timeout=WAIT_S) as link:
                 link.sendall(" ".join(words).encode() + b"\r\n")
@@ -342,7 +331,7 @@ class System(ProgramGroup):
 
 
 class HttpResponse:
-    """What a server said before it closed, or before patience ended (then closed is false)."""
+    """What a server sent until it closed, or until the time limit (then closed is false)."""
 
     def __init__(self, raw, closed, seconds):
         head, _, self.body = raw.partition(b"\r\n\r\n")
@@ -354,7 +343,7 @@ class HttpResponse:
 
 
 def http(port, request, seconds=WAIT_S, host="127.0.0.1"):
-    """Sends bytes, and reads until the server closes; an upgraded connection is left after its head."""
+    """Sends bytes and reads until the server closes. After a 101 response only the head is read."""
     began, raw, closed = time.monotonic(), b"", False
     with socket.create_connection((host, port), timeout=seconds) as link:
         try:
@@ -375,7 +364,7 @@ def http_get(port, *headers, path="/", host="127.0.0.1"):
 
 
 def websocket_upgrade(port, *headers, path="/", host="127.0.0.1"):
-    """Asks for a WebSocket, and answers what the server said to that."""
+    """Requests a WebSocket upgrade; returns the response."""
     fixed = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 1.3
     return http(port, request_head(port, host, path, *fixed, key, *headers), host=host)
@@ -397,19 +386,19 @@ def wait_ready(port, wanted=200):
 
 
 def npm_peers():
-    """The directory of tests/peers with its packages installed, made below the build directory when it is not there
-    yet or the list of packages has changed. Skips the test where npm or its registry is out of reach."""
+    """Returns a copy of tests/peers with installed packages, below the build directory; created if missing or if the
+    package list has changed. Skips the test if npm or its registry is not available."""
     if shutil.which("npm") is None:
         raise unittest.SkipTest("no npm here")
     place = BUILD / "tests/peers-installed"
     place.mkdir(parents=True, exist_ok=True)
     with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run concurrently
         wanted = (SOURCE / "tests/peers/package-lock.json").read_bytes()
         done = place / "done"
         for source in (SOURCE / "tests/peers").iterdir():
             if not (place / source.name).exists() or (place / source.name).read_bytes() != source.read_bytes():
-                shutil.copy(source, place)  # never needlessly: a program of another test may be reading it
+                shutil.copy(source, place)  # only if it differs: a program of another test may be reading it
         if not done.exists() or done.read_bytes() != wanted:
             command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
             command += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
@@ -422,7 +411,7 @@ def npm_peers():
 
 
 class AsyncTestCase(unittest.IsolatedAsyncioTestCase):
-    """Without asyncio's debugging, which makes it several times slower."""
+    """Without asyncio's debug mode, which is several times slower."""
 
     async def asyncSetUp(self):
         asyncio.get_running_loop().set_debug(False)

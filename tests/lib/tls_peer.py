@@ -1,7 +1,7 @@
-"""A peer that has its TLS in memory and its socket in its own hands, and so decides which bytes travel, and when.
+"""A TLS client with in-memory TLS and its own socket, so that a test controls which bytes are sent, and when.
 
 Happy path: `with TlsPeer(port, context) as peer: peer.handshake().upgrade().send(text_frame(json))`.
-Failure modes: a server that closes in the handshake raises; later it ends what is read.
+Failure modes: ConnectionError if the server closes during the handshake; later, reading ends.
 """
 import socket
 import ssl
@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 
 def text_frame(text):
-    """Masked with zeros: a client has to, and this is quicker."""
+    """A text frame, masked with zeros: clients must mask, and zeros need no computation."""
     data = text.encode()
     if len(data) < 126:
         size = struct.pack("!BB", 0x81, 0x80 | len(data))
@@ -25,7 +25,7 @@ def text_frame(text):
 
 
 class PlainTransport:
-    """What ssl's object does, doing nothing."""
+    """The interface of ssl.SSLObject without TLS."""
 
     def __init__(self, incoming, outgoing):
         self.incoming, self.write = incoming, outgoing.write
@@ -40,11 +40,11 @@ class PlainTransport:
 
 
 class TlsPeer:
-    """context None: in clear."""
+    """context: an SSLContext; None: no TLS."""
 
     def __init__(self, port, context):
-        self.link = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
-        self.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = PlainTransport(self.incoming, self.outgoing)
         if context is not None:
@@ -54,17 +54,17 @@ class TlsPeer:
         return self
 
     def __exit__(self, *_):
-        self.link.close()
+        self.socket.close()
 
     def flush(self, piece=MIB):
         data = self.outgoing.read()
         for at in range(0, len(data), piece):
-            self.link.sendall(data[at : at + piece])
+            self.socket.sendall(data[at : at + piece])
 
     def receive(self):
-        """More of the server's bytes; False: that was all."""
+        """Receives more bytes; False at end of input."""
         try:
-            data = self.link.recv(MIB)
+            data = self.socket.recv(MIB)
         except ConnectionError:
             data = b""
         if data:
@@ -87,19 +87,19 @@ class TlsPeer:
         self.flush(piece)
 
     def end(self):
-        """Says close_notify, into what is to be sent."""
+        """Queues a close_notify alert."""
         try:
             self.tls.unwrap()
         except ssl.SSLWantReadError:
             pass
 
-    def read(self, until_there=None):
-        """What the server says, up to these bytes or to its end."""
-        said = bytearray()
-        while until_there is None or until_there not in said:
+    def read(self, delimiter=None):
+        """Reads up to these bytes or to the end of input."""
+        received = bytearray()
+        while delimiter is None or delimiter not in received:
             try:
                 piece = self.tls.read(MIB)
-                said += piece
+                received += piece
                 if not piece:
                     break
             except ssl.SSLWantReadError:
@@ -107,7 +107,7 @@ class TlsPeer:
                     break
             except ssl.SSLError:
                 break
-        return said
+        return received
 
     def upgrade(self):
         headers = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]

@@ -1,6 +1,5 @@
-/* wait_limit.h: how long a test waits for something before it fails: 60 s, times TEST_TIMEOUT_MULTIPLIER
- * where that is set. Nothing else in a test depends on the machine's speed. services.py has the same for
- * Python. */
+/* wait_limit.h: the time limit for everything a test waits for: 60 s times TEST_TIMEOUT_MULTIPLIER, if set.
+ * Nothing else in a test depends on the speed of the machine. services.py has the same limit for Python. */
 #ifndef WAIT_LIMIT_H
 #define WAIT_LIMIT_H
 

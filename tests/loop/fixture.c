@@ -1,4 +1,4 @@
-/* fixture.c: the loop, the log, the server that is tested, and results of clients. */
+/* fixture.c: the loop, the clock, the log, the test server, and results of client calls. */
 #include "fixture_internal.h"
 
 #include <leaks.h>
@@ -18,7 +18,7 @@ enum { TURN_MS = 20, STEP_MS = 500, MAX_TURNS = 3000000, LOG_BYTES = 1 << 18 };
 uv_loop_t fixture_loop;
 test_server_t test_server;
 
-static uv_timer_t waker; /* the loop turns at least that often while a test waits */
+static uv_timer_t waker; /* wakes the loop periodically while a test waits */
 static uint64_t wait_began;
 static unsigned turns;
 
@@ -72,7 +72,7 @@ uint64_t fixture_clock_ms(void) {
 
 enum { MILLION = 1000000, BILLION = 1000000000 };
 
-static atomic_llong ahead_ns, held_ns; /* held_ns: 0 while the clock goes */
+static atomic_llong ahead_ns, held_ns; /* held_ns: 0 while the clock runs */
 
 static int64_t real_ns(clockid_t clock) {
   struct timespec now;
@@ -84,7 +84,7 @@ uint64_t fixture_real_clock_ms(void) {
   return (uint64_t)real_ns(CLOCK_MONOTONIC) / MILLION;
 }
 
-/* In the place of the C library's, also for libuv: what takes half a minute is not waited for. */
+/* Replaces the C library's function, also for libuv, so that long time-outs cost no real time. */
 int clock_gettime(clockid_t clock, struct timespec *now) {
   if (clock != CLOCK_MONOTONIC && clock != CLOCK_MONOTONIC_COARSE)
     return (int)syscall(SYS_clock_gettime, clock, now);
@@ -111,15 +111,15 @@ void fixture_jump_ms(uint64_t ms) {
 }
 
 void fixture_advance_ms(uint64_t ms) {
-  for (uint64_t step; ms > 0; ms -= step) { /* no more at once than timers are apart */
+  for (uint64_t step; ms > 0; ms -= step) { /* steps smaller than the distance of timers */
     step = ms < STEP_MS ? ms : STEP_MS;
     fixture_jump_ms(step);
-    for (int turn = 0; turn < 4; turn++) /* what is due, what the peer says to it, … */
+    for (int turn = 0; turn < 4; turn++) /* due timers, the peer's reaction, … */
       uv_run(&fixture_loop, UV_RUN_NOWAIT);
   }
 }
 
-/* ---- the loop's turns --------------------------------------------------------------------------------- */
+/* ---- loop iterations --------------------------------------------------------------------------------- */
 
 void fixture_wait_start(void) {
   wait_began = fixture_real_clock_ms();
@@ -127,7 +127,7 @@ void fixture_wait_start(void) {
   uv_ref((uv_handle_t *)&waker);
 }
 
-/* While the clock stands still libuv would wait for ever for its next timer: others wait for it then. */
+/* While the clock is frozen libuv would never return from waiting for a timer; poll() waits instead. */
 static void turn(void) {
   if (atomic_load(&held_ns) == 0) {
     uv_run(&fixture_loop, UV_RUN_ONCE);
@@ -141,7 +141,7 @@ static void turn(void) {
 void fixture_iterate(const char *condition, const char *file, int line) {
   turn();
   if (++turns > MAX_TURNS || fixture_real_clock_ms() - wait_began > wait_limit_ms())
-    cr_assert_fail("%s:%d: in vain for %s (%u turns)", file, line, condition, turns);
+    cr_assert_fail("%s:%d: timed out: %s (%u iterations)", file, line, condition, turns);
 }
 
 void fixture_iterate_once(void) {
@@ -167,14 +167,14 @@ size_t fixture_handle_count(void) {
 
 static void list_handle(uv_handle_t *handle, void *arg) {
   (void)arg;
-  fprintf(stderr, "still there: %s, %s\n", uv_handle_type_name(uv_handle_get_type(handle)),
+  fprintf(stderr, "open handle: %s, %s\n", uv_handle_type_name(uv_handle_get_type(handle)),
           uv_is_closing(handle)  ? "closing"
           : uv_is_active(handle) ? "active"
                                  : "idle");
 }
 
-/* Those that ended their calls behind a stop leave the pool after that. A search for leaks beside them may
- * find some that are none, or hang: https://github.com/google/sanitizers/issues/1330 */
+/* Pool threads whose handlers end calls after the stop exit later. A leak check while they run may report
+ * false leaks or hang: https://github.com/google/sanitizers/issues/1330 */
 static void wait_for_threads(void) {
   uint64_t began = fixture_real_clock_ms();
   while (pool_threads() > 0) {
@@ -346,7 +346,7 @@ static const mcp_tool_t tools[] = {
 };
 
 mcp_server_t *test_server_new(void) {
-  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  mcp_server_t *server = mcp_server_new("test-server", "1.2.3", 0, tools);
   cr_assert_not_null(server, "%s", mcp_last_error());
   return server;
 }

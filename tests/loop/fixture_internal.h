@@ -1,4 +1,4 @@
-/* fixture_internal.h: what the files of the fixture know of each other. */
+/* fixture_internal.h: declarations shared by fixture.c and raw_client.c. */
 #ifndef FIXTURE_INTERNAL_H
 #define FIXTURE_INTERNAL_H
 
@@ -7,7 +7,7 @@
 #endif
 #include "fixture.h"
 
-void raw_clients_close(void); /* raw_client.c: all that are open, fakes, too */
-void raw_clients_free(void);  /* once their handles are closed */
+void raw_clients_close(void); /* closes all raw clients and fake servers */
+void raw_clients_free(void);  /* after their handles are closed */
 
 #endif

@@ -671,3 +671,74 @@ Test(client_calls, an_answer_above_the_limit) {
   test_server_stop(server);
   fixture_teardown();
 }
+
+/* ---- notifications ---- */
+
+typedef struct heard {
+  unsigned count;
+  char method[64], params[128];
+} heard_t;
+
+static void on_notification(mcp_client_t *client, const char *method, yyjson_val *params, void *arg) {
+  heard_t *heard = arg;
+  (void)client;
+  heard->count++;
+  snprintf(heard->method, sizeof heard->method, "%s", method);
+  char *text = params != NULL ? yyjson_val_write(params, 0, NULL) : NULL;
+  snprintf(heard->params, sizeof heard->params, "%s", text != NULL ? text : "none");
+  free(text);
+}
+
+Test(client_calls, hears_notifications) {
+  heard_t heard = {0};
+  call_record_t record = {0};
+  fixture_setup();
+  fake_server_t *fake = fake_server_open(script_upgrade, NULL);
+  mcp_client_t *client = client_new_to(fake->port);
+  mcp_client_on_notification(client, on_notification, &heard);
+  call(client, "now", NULL, 0, &record);
+  RUN_UNTIL(fake->last != NULL && fake->last->count == 3);
+  raw_client_send_text(
+      fake->last,
+      "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/iccm/log_level\",\"params\":{\"level\":\"WARN\"}}");
+  RUN_UNTIL(heard.count == 1);
+  cr_assert_str_eq(heard.method, "notifications/iccm/log_level");
+  cr_assert_str_eq(heard.params, "{\"level\":\"WARN\"}");
+  raw_client_send_text(fake->last, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
+  RUN_UNTIL(heard.count == 2);
+  cr_assert_str_eq(heard.params, "none");
+  mcp_client_on_notification(client, NULL, NULL);
+  raw_client_send_text(fake->last, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
+  raw_client_sync(fake->last);
+  cr_assert_eq(heard.count, 2);
+  cr_assert_eq(record.fired, 0, "a notification is no answer");
+  client_close_and_free(client);
+  fixture_teardown();
+}
+
+/* ---- traces ---- */
+
+Test(client_calls, names_the_trace_of_its_calls) {
+  call_record_t named = {0}, nameless = {0};
+  char trace_id[130];
+  fixture_setup();
+  mcp_server_t *server = test_server_start();
+  mcp_client_t *client = client_new_to(mcp_server_port(server));
+  memset(trace_id, 't', sizeof trace_id);
+  trace_id[129] = '\0';
+  cr_assert_eq(mcp_client_set_trace_id(client, trace_id), UV_EINVAL);
+  cr_assert_eq(mcp_client_set_trace_id(client, ""), UV_EINVAL);
+  cr_assert_eq(mcp_client_set_trace_id(client, "\xff"), UV_EINVAL);
+  trace_id[128] = '\0';
+  cr_assert_eq(mcp_client_set_trace_id(client, trace_id), 0);
+  call(client, "trace", NULL, 0, &named);
+  cr_assert_eq(mcp_client_set_trace_id(client, NULL), 0);
+  call(client, "trace", NULL, 0, &nameless);
+  RUN_UNTIL(named.fired && nameless.fired);
+  cr_assert_eq(strlen(named.text), 130);
+  cr_assert_eq(strncmp(named.text + 1, trace_id, 128), 0);
+  cr_assert_eq(nameless.status, MCP_INTERNAL_ERROR); /* the tool had nothing to write */
+  client_close_and_free(client);
+  test_server_stop(server);
+  fixture_teardown();
+}

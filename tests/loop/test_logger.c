@@ -159,7 +159,7 @@ static void settle(void) {
   static int number;
   char mark[32];
   snprintf(mark, sizeof mark, "mark %d", number++);
-  mcp_log(MCP_LOG_ERROR, "stage", "%s", mark);
+  mcp_log(MCP_LOG_ERROR, "test-server", "%s", mark);
   RUN_UNTIL(line_of(mark) != NULL);
 }
 
@@ -232,7 +232,7 @@ static mcp_server_t *start_named(const char *name) {
 
 static mcp_server_t *start(void) {
   open_godot();
-  return start_named("stage");
+  return start_named("test-server");
 }
 
 static raw_client_t *raw_client_to(mcp_server_t *server) {
@@ -261,14 +261,14 @@ static void expect_id(const line_t *line) {
 
 Test(logger, it_says_whose_lines_these_are) {
   open_godot();
-  mcp_server_t *server = start_named("a \"stage\"");
+  mcp_server_t *server = start_named("a \"test-server\"");
   RUN_UNTIL(line_of("Server running") != NULL);
-  cr_expect_not_null(strstr(godot.hello, "\"iccm/log_level\":{\"component\":\"a \\\"stage\\\"\"}"), "%s",
-                     godot.hello);
+  cr_expect_not_null(strstr(godot.hello, "\"iccm/log_level\":{\"component\":\"a \\\"test-server\\\"\"}"),
+                     "%s", godot.hello);
   cr_expect_not_null(
-      strstr(godot.hello, "\"clientInfo\":{\"name\":\"a \\\"stage\\\"\",\"version\":\"1.2.3\"}"), "%s",
+      strstr(godot.hello, "\"clientInfo\":{\"name\":\"a \\\"test-server\\\"\",\"version\":\"1.2.3\"}"), "%s",
       godot.hello);
-  cr_expect_str_eq(line_of("Server running")->component, "a \"stage\"");
+  cr_expect_str_eq(line_of("Server running")->component, "a \"test-server\"");
   char port[16];
   snprintf(port, sizeof port, "%d", mcp_server_port(server));
   cr_expect_str_eq(member(line_of("Server running"), "port"), port);
@@ -298,7 +298,7 @@ Test(logger, a_call_from_its_request_to_its_end) {
     cr_assert_not_null(line, "%s", wanted[i].message);
     cr_expect_eq(lines_of(wanted[i].message), 1);
     cr_expect_str_eq(line->level, wanted[i].level);
-    cr_expect_str_eq(line->component, "stage");
+    cr_expect_str_eq(line->component, "test-server");
     cr_expect(line->created_us >= before_us && line->created_us <= mcp_time_now_us());
     cr_expect(i == 0 ? line->trace_id == NULL : strcmp(line->trace_id, "t-1") == 0);
     cr_expect_null(strstr(line->data, "hush"), "%s", line->data);
@@ -370,7 +370,7 @@ static void expect_said(const char *who, const char *trace_id) {
   cr_expect_str_eq(member(line_of(message), "span_id"), member(line, "span_id"));
   snprintf(message, sizeof message, "%s after the end", who);
   cr_expect(line_of(message) == NULL || line_of(message)->trace_id == NULL || strcmp(who, "pool") == 0);
-  cr_expect_str_eq(line_of(message)->component, "stage");
+  cr_expect_str_eq(line_of(message)->component, "test-server");
 }
 
 Test(logger, what_handlers_say) {
@@ -449,7 +449,7 @@ Test(logger, after_log_traffic_a_thread_is_heard_again) {
 
 static void log_data(const char *json, const char *trace_id, const char *message) {
   yyjson_mut_doc *doc = parse_args(json);
-  mcp_log_data(MCP_LOG_INFO, "stage", trace_id, yyjson_mut_doc_get_root(doc), "%s", message);
+  mcp_log_data(MCP_LOG_INFO, "test-server", trace_id, yyjson_mut_doc_get_root(doc), "%s", message);
   yyjson_mut_doc_free(doc);
 }
 
@@ -468,14 +468,14 @@ Test(logger, data_of_all_kinds) {
   log_data("5", trace + 1, "number");
   log_data("{}", trace, "empty");
   log_data("{\"part\":1,\"span_id\":2}", "", "members");
-  mcp_log_data(MCP_LOG_INFO, "stage", NULL, NULL, "none");
+  mcp_log_data(MCP_LOG_INFO, "test-server", NULL, NULL, "none");
   log_data(large, NULL, "large");
   log_data(deep, NULL, "deep");
-  mcp_log(MCP_LOG_INFO, "stage", "%s", "");
-  mcp_log(MCP_LOG_INFO, "stage", "\xff not \xc3\xa4 text\n\x01");
-  mcp_log(MCP_LOG_INFO, "stage", "%09000d", 0);
-  mcp_log(99, "stage", "no level");
-  mcp_log(-1, "stage", "no level");
+  mcp_log(MCP_LOG_INFO, "test-server", "%s", "");
+  mcp_log(MCP_LOG_INFO, "test-server", "\xff not \xc3\xa4 text\n\x01");
+  mcp_log(MCP_LOG_INFO, "test-server", "%09000d", 0);
+  mcp_log(99, "test-server", "no level");
+  mcp_log(-1, "test-server", "no level");
   settle();
   cr_expect_str_eq(line_of("array")->data, "{\"value\":[1,{\"token\":\"[REDACTED]\"}]}");
   cr_expect_str_eq(line_of("number")->data, "{\"value\":5}");
@@ -504,7 +504,7 @@ Test(logger, data_of_all_kinds) {
 static void expect_shipped_from(int lowest) {
   size_t begin = godot.count;
   for (int level = MCP_LOG_TRACE; level <= MCP_LOG_ERROR; level++)
-    mcp_log(level, "stage", "at %d", level);
+    mcp_log(level, "test-server", "at %d", level);
   settle();
   for (int level = MCP_LOG_TRACE; level <= MCP_LOG_ERROR; level++) {
     char message[16];
@@ -526,18 +526,18 @@ static void count_shown(int level, const char *part, const char *text, void *arg
 Test(logger, godot_says_from_which_level_on) {
   open_godot();
   mcp_set_log_handler(count_shown, MCP_LOG_INFO, NULL);
-  mcp_server_t *server = start_named("stage");
+  mcp_server_t *server = start_named("test-server");
   RUN_UNTIL(line_of("Server running") != NULL);
   expect_shipped_from(MCP_LOG_INFO);
-  say("{\"component\":\"stage\",\"level\":\"ERROR\"}");
+  say("{\"component\":\"test-server\",\"level\":\"ERROR\"}");
   expect_shipped_from(MCP_LOG_ERROR);
-  say("{\"component\":\"stage\",\"level\":\"TRACE\"}");
+  say("{\"component\":\"test-server\",\"level\":\"TRACE\"}");
   size_t before = shown;
   expect_shipped_from(MCP_LOG_TRACE);
   cr_expect_eq(shown - before, 4, "what Godot asks for does not change what is shown");
   say("{\"component\":\"other\",\"level\":\"ERROR\"}");
   expect_shipped_from(MCP_LOG_TRACE);
-  say("{\"component\":\"stage\",\"level\":\"warn\"}");
+  say("{\"component\":\"test-server\",\"level\":\"warn\"}");
   expect_shipped_from(MCP_LOG_WARN);
   say("{\"level\":null}");
   expect_shipped_from(MCP_LOG_INFO);
@@ -557,8 +557,8 @@ Test(logger, a_line_that_cannot_be_taken_now_comes_again_with_its_id) {
   godot.mood = REFUSES;
   godot.code = MCP_TOOL_ERROR;
   godot.victim = "again";
-  mcp_log(MCP_LOG_INFO, "stage", "again");
-  mcp_log(MCP_LOG_INFO, "stage", "another");
+  mcp_log(MCP_LOG_INFO, "test-server", "again");
+  mcp_log(MCP_LOG_INFO, "test-server", "another");
   RUN_UNTIL(lines_of("again") == 2);
   godot.mood = TAKES;
   RUN_UNTIL(lines_of("again") == 3 && line_of("another") != NULL);
@@ -591,9 +591,9 @@ Test(logger, a_line_that_is_refused_is_counted_and_told) {
   godot.mood = REFUSES;
   godot.code = MCP_INVALID_PARAMS;
   godot.victim = "bad";
-  mcp_log(MCP_LOG_INFO, "stage", "bad");
-  mcp_log(MCP_LOG_INFO, "stage", "good");
-  mcp_log(MCP_LOG_INFO, "stage", "bad");
+  mcp_log(MCP_LOG_INFO, "test-server", "bad");
+  mcp_log(MCP_LOG_INFO, "test-server", "good");
+  mcp_log(MCP_LOG_INFO, "test-server", "bad");
   RUN_UNTIL(reported(true) == 2);
   settle();
   cr_expect_eq(lines_of("bad"), 2);
@@ -610,8 +610,8 @@ Test(logger, a_line_that_breaks_godot_does_not_hold_up_the_others) {
   godot.mood = REFUSES;
   godot.code = MCP_INTERNAL_ERROR;
   godot.victim = "bad";
-  mcp_log(MCP_LOG_INFO, "stage", "bad");
-  mcp_log(MCP_LOG_INFO, "stage", "good");
+  mcp_log(MCP_LOG_INFO, "test-server", "bad");
+  mcp_log(MCP_LOG_INFO, "test-server", "good");
   RUN_UNTIL(reported(true) == 1);
   cr_expect_eq(lines_of("bad"), 3);
   cr_expect_eq(lines_of("good"), 1);
@@ -626,7 +626,7 @@ Test(logger, who_refuses_everything_is_not_asked_for_ever) {
   godot.mood = REFUSES;
   godot.code = MCP_METHOD_NOT_FOUND;
   for (int i = 0; i < 100; i++)
-    mcp_log(MCP_LOG_INFO, "stage", "line %d", i);
+    mcp_log(MCP_LOG_INFO, "test-server", "line %d", i);
   RUN_UNTIL(line_of("line 99") != NULL);
   RUN_UNTIL(reported(false) >= 100);
   fixture_run_ms(300); /* six turns of the logger, in which nothing more comes */
@@ -649,7 +649,7 @@ static size_t most_unanswered(void) {
 
 static void log_numbers(int from, int to) {
   for (int i = from; i < to; i++)
-    mcp_log(MCP_LOG_INFO, "stage", "line %d", i);
+    mcp_log(MCP_LOG_INFO, "test-server", "line %d", i);
 }
 
 static size_t times_taken(int number) {
@@ -697,7 +697,7 @@ Test(logger, lines_on_their_way_when_the_connection_goes) {
 Test(logger, more_than_it_can_keep_while_godot_is_away) {
   open_godot();
   godot.mood = AWAY;
-  mcp_server_t *server = start_named("stage");
+  mcp_server_t *server = start_named("test-server");
   RUN_UNTIL(godot.fake->accepted > 0);
   log_numbers(0, 10499); /* and "Server running" */
   godot.mood = TAKES;
@@ -718,7 +718,7 @@ Test(logger, a_hello_that_is_not_answered) {
   open_godot();
   godot.mood = MUTE;
   uint64_t began = fixture_clock_ms();
-  mcp_server_t *server = start_named("stage");
+  mcp_server_t *server = start_named("test-server");
   RUN_UNTIL(godot.hellos == 1);
   raw_client_t *first = godot.fake->last;
   mcp_client_t *patient = client_new_to(godot.fake->port); /* with a client's five seconds */
@@ -738,7 +738,7 @@ Test(logger, a_hello_that_is_not_answered) {
 /* ---- stopping ----------------------------------------------------------------------------------------- */
 
 static mcp_server_t *start_patient(void) { /* what waits for the limit of a stop waits for an hour */
-  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  mcp_server_t *server = mcp_server_new("test-server", "1.2.3", 0, tools);
   cr_assert_eq(mcp_server_set_log_url(server, godot.url), 0);
   cr_assert_eq(mcp_server_set_shutdown_timeout_ms(server, LONG_TIMEOUT_MS), 0);
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
@@ -838,17 +838,17 @@ Test(logger, a_stop_waits_for_one_that_takes_lines_slowly) {
 
 Test(logger, stopped_while_it_connects_and_started_again) {
   open_godot();
-  mcp_server_t *server = mcp_server_new("stage", "1", 0, tools);
+  mcp_server_t *server = mcp_server_new("test-server", "1", 0, tools);
   cr_assert_eq(mcp_server_set_log_url(server, godot.url), 0);
   for (int i = 0; i < 20; i++) {
     cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
     for (int turns = 0; turns < i; turns++)
       fixture_iterate_once();
-    mcp_log(MCP_LOG_INFO, "stage", "round %d", i);
+    mcp_log(MCP_LOG_INFO, "test-server", "round %d", i);
     test_server.stopped = false;
     cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), 0);
     RUN_UNTIL(test_server.stopped);
-    mcp_log(MCP_LOG_INFO, "stage", "nobody ships this");
+    mcp_log(MCP_LOG_INFO, "test-server", "nobody ships this");
   }
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   settle();
@@ -863,7 +863,7 @@ enum { THREADS = 4, EACH = 1000 };
 
 static void log_from_thread(void *arg) {
   for (int i = 0; i < EACH; i++)
-    mcp_log(i % 5, "stage", "line %d", *(int *)arg * EACH + i);
+    mcp_log(i % 5, "test-server", "line %d", *(int *)arg * EACH + i);
 }
 
 Test(logger, lines_of_many_threads) {
@@ -960,7 +960,7 @@ Test(logger, spans_of_a_call_and_of_those_made_for_it) {
 /* A call that goes on after its server has stopped may log to the end. */
 Test(logger, a_call_that_outlives_its_server) {
   open_godot();
-  mcp_server_t *server = mcp_server_new("stage", "1", 0, tools);
+  mcp_server_t *server = mcp_server_new("test-server", "1", 0, tools);
   mcp_server_set_log_url(server, godot.url);
   mcp_server_set_shutdown_timeout_ms(server, 0);
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
@@ -1122,7 +1122,7 @@ Test(logger, godot_where_it_is_unless_set) {
   unsetenv("GODOT_URL");
   setenv("ICCM_AUTH_TOKEN", "hunter-2", 1);
   atomic_store(&usual.port, godot.fake->port);
-  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  mcp_server_t *server = mcp_server_new("test-server", "1.2.3", 0, tools);
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   settle();
   cr_expect(head_has("Host: localhost:9060\r\n"), "%s", godot.fake->last->head);
@@ -1172,12 +1172,12 @@ Test(logger, godot_where_the_environment_is_ignored) {
   open_godot();
   setenv("GODOT_URL", godot.url, 1);
   mcp_ignore_environment();
-  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  mcp_server_t *server = mcp_server_new("test-server", "1.2.3", 0, tools);
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
-  mcp_log(MCP_LOG_ERROR, "stage", "kept here");
+  mcp_log(MCP_LOG_ERROR, "test-server", "kept here");
   test_server_stop(server); /* which ships what is left */
   cr_expect_eq(godot.fake->accepted, 0);
-  server = start_named("stage");
+  server = start_named("test-server");
   settle();
   cr_expect_null(line_of("kept here"));
   test_server_stop(server);
@@ -1191,7 +1191,7 @@ Test(logger, a_name_that_was_set_gets_the_token) {
   setenv("ICCM_AUTH_TOKEN", "hunter-2", 1);
   atomic_store(&usual.port, godot.fake->port);
   atomic_store(&usual.name_port, godot.fake->port);
-  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  mcp_server_t *server = mcp_server_new("test-server", "1.2.3", 0, tools);
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   settle();
   cr_expect(head_has("Authorization: Bearer hunter-2\r\n"), "%s", godot.fake->last->head);
@@ -1207,13 +1207,13 @@ Test(logger, several_addresses) {
   godot.fake = fake_server_open(script_godot, NULL);
   snprintf(list, sizeof list, "ws://127.0.0.1:%d, 127.0.0.1:%d,ws://127.0.0.1:%d", unused_port(), first->port,
            godot.fake->port);
-  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  mcp_server_t *server = mcp_server_new("test-server", "1.2.3", 0, tools);
   cr_assert_eq(mcp_server_set_log_url(server, list), 0);
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   settle();
   cr_expect_eq(godot.fake->accepted, 0);
   godot.mood = SILENT;
-  mcp_log(MCP_LOG_INFO, "stage", "once");
+  mcp_log(MCP_LOG_INFO, "test-server", "once");
   RUN_UNTIL(lines_of("once") == 1);
   raw_client_t *peer = first->last;
   fake_server_close(first);
@@ -1234,7 +1234,7 @@ Test(logger, an_address_that_says_nothing) {
   open_godot();
   fake_server_t *silent = fake_server_open(NULL, NULL);
   snprintf(list, sizeof list, "ws://127.0.0.1:%d,ws://127.0.0.1:%d", silent->port, godot.fake->port);
-  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  mcp_server_t *server = mcp_server_new("test-server", "1.2.3", 0, tools);
   cr_assert_eq(mcp_server_set_log_url(server, list), 0);
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   settle();

@@ -73,7 +73,7 @@ Test(server_access, without_it_or_with_another) {
     cr_expect_not_null(strstr(answer, "HTTP/1.1 401 Unauthorized\r\n"), "%s", answer);
     cr_expect_not_null(strstr(answer, "\r\nWWW-Authenticate: Bearer realm=\"mcp\"\r\n"), "%s", answer);
     cr_expect_null(strstr(answer, "open-sesame"), "%s", answer);
-    cr_expect_null(strstr(answer, "stage"), "its name: %s", answer);
+    cr_expect_null(strstr(answer, "test-server"), "its name: %s", answer);
   }
   cr_expect(fixture_logged("refused 127.0.0.1:"));
   cr_expect(fixture_logged("with 401: this server requires a token"));
@@ -249,7 +249,7 @@ Test(server_access, pages_by_their_paths) {
   fixture_setup();
   server = test_server_start();
   snprintf(home, sizeof home, "%s", body_of(answer_to(GET_WITH("/", ""))));
-  cr_expect_not_null(strstr(home, "stage 1.2.3: an MCP server"), "%s", home);
+  cr_expect_not_null(strstr(home, "test-server 1.2.3: an MCP server"), "%s", home);
   for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
     char request[128];
     snprintf(request, sizeof request, GET_WITH("%s", ""), own[i]);

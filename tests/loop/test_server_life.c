@@ -703,7 +703,7 @@ Test(server_life, needs_and_readyz) {
   mcp_server_set_dependency(server, "queue", NULL);
   cr_assert_not_null(strstr(get(readyz), " 200 "));
   cr_assert_not_null(strstr(get("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), " 200 "));
-  cr_assert_not_null(strstr(get("GET /any HTTP/1.1\r\nHost: x\r\n\r\n"), "stage 1.2.3"));
+  cr_assert_not_null(strstr(get("GET /any HTTP/1.1\r\nHost: x\r\n\r\n"), "test-server 1.2.3"));
   cr_assert_not_null(strstr(get("POST / HTTP/1.1\r\nHost: x\r\n\r\n"), " 4"));
   cr_assert_not_null(strstr(get("junk\r\n\r\n"), " 400 "));
   test_server_stop(server);

@@ -197,7 +197,7 @@ class Backups(LogAuditCase):
         words = os.environ | {"PGPASSWORD": server.password, "PATH": f"{bin_directory()}:{os.environ['PATH']}"}
 
         def run(command):
-            command = command.replace("-h db", f"-h 127.0.0.1 -p {server.port}").replace("/backup/", f"{server.place}/")
+            command = command.replace("-h db", f"-h 127.0.0.1 -p {server.port}").replace("/backup/", f"{server.directory}/")
             done = run_program(["sh", "-c", command], env=words)
             self.assertEqual(done.returncode, 0, done.stderr)
 

@@ -89,12 +89,12 @@ class Floods(Case):
         """Sends it as fast as it is taken, and answers what the server said until it closed."""
         peer = self.peer()
         try:
-            peer.link.sendall(first)
+            peer.socket.sendall(first)
             for _ in range(count):
-                peer.link.sendall(piece)
+                peer.socket.sendall(piece)
         except ConnectionError:
             pass
-        peer.link.settimeout(WAIT_S)
+        peer.socket.settimeout(WAIT_S)
         while peer.receive():
             pass
         return peer.incoming.read()
@@ -131,13 +131,13 @@ class Floods(Case):
         peer = self.peer().handshake().upgrade()
         peer.end()
         peer.flush()
-        peer.link.sendall(b"\x17\x03\x03\x40\x00" + b"x" * 16384)
+        peer.socket.sendall(b"\x17\x03\x03\x40\x00" + b"x" * 16384)
         peer.read()
         self.ask()
 
     def test_junk_behind_the_upgrade(self):
         peer = self.peer().handshake().upgrade()
-        peer.link.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        peer.socket.sendall(b"GET / HTTP/1.1\r\n\r\n")
         peer.read()
         self.server.program.wait_for(
             r"WARN  echo: closed 127\.0\.0\.1:\d+ for a TLS error: TLS failed: (wrong version number|record layer failure)"
@@ -215,7 +215,7 @@ class SlowReaders(Case):
         """More than 32 MiB of them at once: closed, and the peer is told, if it looks in time."""
         peer = growing_timeout(1.5, self.ask_all, bool)
         self.server.program.wait_for("answers are not being read")
-        peer.link.settimeout(WAIT_S)
+        peer.socket.settimeout(WAIT_S)
         said = peer.read()
         self.assertGreater(len(said), 32 * MIB)
         self.assertIn(struct.pack("!H", 1008) + b"answers are not being read", said[-200:])
@@ -226,11 +226,11 @@ class SlowReaders(Case):
         peer, ends, text = self.peer().handshake().upgrade(), time.monotonic() + seconds, "z" * MIB
         try:
             for number in range(50):
-                peer.link.settimeout(max(0.001, ends - time.monotonic()))
+                peer.socket.settimeout(max(0.001, ends - time.monotonic()))
                 peer.send(text_frame(json.dumps(tool_call(number, "later", ms=int(seconds * 1000), text=text))))
             return peer
         except TimeoutError:
-            peer.link.close()
+            peer.socket.close()
             return None
 
 

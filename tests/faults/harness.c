@@ -1,5 +1,5 @@
-/* play.c: see play.h. */
-#include "play.h"
+/* harness.c: see harness.h. */
+#include "harness.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,7 +16,7 @@ enum { BYSTANDING = 3 };
 
 static uv_loop_t *turning;
 
-void play_failed(const char *file, int line, const char *condition, const char *format, ...) {
+void harness_fail(const char *file, int line, const char *condition, const char *format, ...) {
   va_list args;
   va_start(args, format);
   printf("%s:%d: %s: ", file, line, condition);
@@ -27,9 +27,9 @@ void play_failed(const char *file, int line, const char *condition, const char *
   _exit(1);
 }
 
-/* The bystander's calls while a scenario is played, one after another. */
+/* The calls of the bystander during a scenario, one after another. */
 static struct {
-  mcp_client_t *client; /* NULL: none is made now */
+  mcp_client_t *client; /* NULL: no call is made */
   request_t requests[BYSTANDING];
   size_t begun;
 } bystanding;
@@ -39,24 +39,24 @@ static void stand_by(void) {
   const request_t *last = begun > 0 ? &bystanding.requests[begun - 1] : NULL;
   if (bystanding.client == NULL || begun == BYSTANDING || (last != NULL && last->made && last->fired == 0))
     return;
-  play_call(bystanding.client, "echo", "{\"by\":1}", 0, &bystanding.requests[bystanding.begun++]);
+  harness_call(bystanding.client, "echo", "{\"by\":1}", 0, &bystanding.requests[bystanding.begun++]);
 }
 
-void play_turn(void) {
+void harness_iterate(void) {
   stand_by();
   uv_run(turning, UV_RUN_ONCE);
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------ */
 
-yyjson_mut_doc *play_json(const char *json) {
+yyjson_mut_doc *harness_json(const char *json) {
   yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
   yyjson_mut_doc *copy = yyjson_doc_mut_copy(doc, NULL);
   yyjson_doc_free(doc);
   return copy;
 }
 
-void play_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+void harness_on_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   request_t *request = arg;
   (void)client;
   REQUIRE(request->made, "called back though it was refused, or from inside of its making");
@@ -90,8 +90,8 @@ static void was_made(request_t *request, int status) {
   REQUIRE(*mcp_strerror(status) != '\0', "status %d has no words", status);
 }
 
-void play_call(mcp_client_t *client, const char *tool, const char *args, uint64_t timeout_ms,
-               request_t *request) {
+void harness_call(mcp_client_t *client, const char *tool, const char *args, uint64_t timeout_ms,
+                  request_t *request) {
   *request = (request_t){.status = UV_ENOMEM};
   if (client == NULL)
     return;
@@ -100,25 +100,25 @@ void play_call(mcp_client_t *client, const char *tool, const char *args, uint64_
     request->expected = yyjson_read(args != NULL ? args : "{}", args != NULL ? strlen(args) : 2, 0);
   mcp_call_options_t options = {
       .timeout_ms = timeout_ms, .progress_cb = on_report, .progress_arg = request, .id = &request->id};
-  was_made(request, mcp_client_call(client, tool, args != NULL ? play_json(args) : NULL, &options,
-                                    play_result, request));
+  was_made(request, mcp_client_call(client, tool, args != NULL ? harness_json(args) : NULL, &options,
+                                    harness_on_result, request));
   if (!request->made) {
     yyjson_doc_free(request->expected);
     request->expected = NULL;
   }
 }
 
-void play_request(mcp_client_t *client, const char *method, const char *params, request_t *request) {
+void harness_request(mcp_client_t *client, const char *method, const char *params, request_t *request) {
   *request = (request_t){.status = UV_ENOMEM};
   if (client != NULL)
-    was_made(request, mcp_client_request(client, method, params != NULL ? play_json(params) : NULL, NULL,
-                                         play_result, request));
+    was_made(request, mcp_client_request(client, method, params != NULL ? harness_json(params) : NULL, NULL,
+                                         harness_on_result, request));
 }
 
-void play_list(mcp_client_t *client, request_t *request) {
+void harness_list(mcp_client_t *client, request_t *request) {
   *request = (request_t){.status = UV_ENOMEM};
   if (client != NULL)
-    was_made(request, mcp_client_list_tools(client, NULL, play_result, request));
+    was_made(request, mcp_client_list_tools(client, NULL, harness_on_result, request));
 }
 
 static bool all_ended(const request_t *requests, size_t count) {
@@ -128,26 +128,26 @@ static bool all_ended(const request_t *requests, size_t count) {
   return true;
 }
 
-void play_wait(const request_t *requests, size_t count) {
-  PLAY_UNTIL(all_ended(requests, count));
+void harness_wait(const request_t *requests, size_t count) {
+  RUN_UNTIL(all_ended(requests, count));
 }
 
-bool play_succeeded(const request_t *request) {
+bool harness_request_succeeded(const request_t *request) {
   return request->made && request->fired == 1 && request->status == 0 && !request->is_error;
 }
 
 /* ---- clients and servers ------------------------------------------------------------------------------- */
 
-mcp_client_t *play_client(play_t *play, const char *host, const mcp_server_t *server) {
+mcp_client_t *harness_client(harness_t *harness, const char *host, const mcp_server_t *server) {
   char url[64];
   snprintf(url, sizeof url, "ws://%s:%d/", host, mcp_server_port(server));
-  return play_client_at(play, url);
+  return harness_client_at(harness, url);
 }
 
-mcp_client_t *play_client_at(play_t *play, const char *url) {
-  mcp_client_t *client = mcp_client_new(play->loop, url);
+mcp_client_t *harness_client_at(harness_t *harness, const char *url) {
+  mcp_client_t *client = mcp_client_new(harness->loop, url);
   REQUIRE(client != NULL || *mcp_last_error() != '\0', "no client, and no words");
-  REQUIRE(client != NULL || !play->faultless, "no client: %s", mcp_last_error());
+  REQUIRE(client != NULL || !harness->faultless, "no client: %s", mcp_last_error());
   return client;
 }
 
@@ -156,14 +156,14 @@ static void on_closed(mcp_client_t *client, void *arg) {
   *(bool *)arg = true;
 }
 
-void play_close(mcp_client_t *client) {
+void harness_close_client(mcp_client_t *client) {
   bool closed = false;
   if (client == NULL)
     return;
   int status = mcp_client_close(client, on_closed, &closed);
   REQUIRE(!closed, "called back from inside of close");
   if (status == 0)
-    PLAY_UNTIL(closed);
+    RUN_UNTIL(closed);
   mcp_client_free(client);
 }
 
@@ -172,16 +172,16 @@ static void on_stopped(mcp_server_t *server, void *arg) {
   *(bool *)arg = true;
 }
 
-void play_stop(mcp_server_t *server) {
+void harness_stop_server(mcp_server_t *server) {
   bool stopped = false;
   if (server != NULL && mcp_server_stop(server, on_stopped, &stopped) == 0)
-    PLAY_UNTIL(stopped);
+    RUN_UNTIL(stopped);
   mcp_server_free(server);
 }
 
 /* ---- HTTP ---------------------------------------------------------------------------------------------- */
 
-static bool take_answer(int fd, char *answer, size_t size, size_t *len) { /* false: that was all */
+static bool take_answer(int fd, char *answer, size_t size, size_t *len) { /* false at end of input */
   ssize_t got = syscall(SYS_recvfrom, fd, answer + *len, size - 1 - *len, MSG_DONTWAIT, NULL, NULL);
   bool waits = got < 0 && errno == EAGAIN;
   *len += got > 0 ? (size_t)got : 0;
@@ -189,29 +189,29 @@ static bool take_answer(int fd, char *answer, size_t size, size_t *len) { /* fal
   return (got > 0 || waits) && *len < size - 1;
 }
 
-bool play_begin_connect(int fd, const mcp_server_t *server) {
+bool harness_connect(int fd, const mcp_server_t *server) {
   struct sockaddr_in address = {.sin_family = AF_INET,
                                 .sin_port = htons((uint16_t)mcp_server_port(server)),
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   return syscall(SYS_connect, fd, &address, sizeof address) == 0;
 }
 
-/* A server that had to stop listening does so again within a moment. */
-void play_http(const mcp_server_t *server, const char *request, char *answer, size_t size) {
+/* A server that paused listening resumes soon. */
+void harness_http(const mcp_server_t *server, const char *request, char *answer, size_t size) {
   int fd = (int)syscall(SYS_socket, AF_INET, SOCK_STREAM, 0);
   REQUIRE(fd >= 0, "%s", strerror(errno));
-  PLAY_UNTIL(play_begin_connect(fd, server));
+  RUN_UNTIL(harness_connect(fd, server));
   REQUIRE(syscall(SYS_write, fd, request, strlen(request)) == (ssize_t)strlen(request), "%s",
           strerror(errno));
   size_t len = 0;
-  PLAY_UNTIL(!take_answer(fd, answer, size, &len));
+  RUN_UNTIL(!take_answer(fd, answer, size, &len));
   syscall(SYS_close, fd);
 }
 
 /* ---- tools --------------------------------------------------------------------------------------------- */
 
-mcp_client_t *play_upstream;
-unsigned play_lines;
+mcp_client_t *harness_upstream;
+unsigned harness_log_lines;
 
 static void echo_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
@@ -272,11 +272,11 @@ static void relay_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   yyjson_mut_doc *copy = yyjson_mut_doc_new(NULL);
   (void)arg;
   yyjson_mut_doc_set_root(copy, yyjson_val_mut_copy(copy, args));
-  int status = play_upstream != NULL
-                   ? mcp_client_call(play_upstream, "echo", copy, &(mcp_call_options_t){.parent = call},
+  int status = harness_upstream != NULL
+                   ? mcp_client_call(harness_upstream, "echo", copy, &(mcp_call_options_t){.parent = call},
                                      on_relayed, call)
                    : MCP_ECLOSED;
-  if (play_upstream == NULL)
+  if (harness_upstream == NULL)
     yyjson_mut_doc_free(copy);
   if (status != 0)
     mcp_call_tool_error(call, "%s", mcp_strerror(status));
@@ -294,7 +294,7 @@ static void pass_on(mcp_client_t *client, const mcp_progress_t *progress, void *
   mcp_call_progress(arg, progress->progress, progress->total, progress->message);
 }
 
-/* Asks another from its thread: args.url, and there progress. */
+/* Calls the tool progress of the server at args.url from a pool thread. */
 static void ask_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   mcp_call_options_t options = {
       .timeout_ms = 5000, .parent = call, .progress_cb = pass_on, .progress_arg = call};
@@ -313,7 +313,7 @@ static void ask_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
 static void take_line(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;
   (void)arg;
-  play_lines++;
+  harness_log_lines++;
   mcp_call_reply_text(call, "1", 1);
 }
 
@@ -322,7 +322,7 @@ static void take_line(mcp_call_t *call, yyjson_val *args, void *arg) {
   "\"name\":{\"type\":\"string\",\"pattern\":\"^[a-z]+$\"},\"list\":{\"type\":\"array\",\"items\":{"         \
   "\"type\":"                                                                                                \
   "\"integer\"},\"uniqueItems\":true}}}"
-const mcp_tool_t play_tools[] = {
+const mcp_tool_t harness_tools[] = {
     {.name = "echo", .handler = echo_tool},
     {.name = "fail", .handler = fail_tool},
     {.name = "error", .handler = error_tool},
@@ -341,43 +341,43 @@ const mcp_tool_t play_tools[] = {
 
 /* ---- one run ------------------------------------------------------------------------------------------- */
 
-static void open_stage(play_t *play) {
+static void open_stage(harness_t *harness) {
   request_t request;
-  play->server = mcp_server_new("stage", "1", 0, play_tools);
-  REQUIRE(play->server != NULL, "%s", mcp_last_error());
-  mcp_server_set_log_url(play->server, NULL);
-  mcp_server_set_shutdown_timeout_ms(play->server, 500);
-  int status = mcp_server_start(play->server, play->loop);
+  harness->server = mcp_server_new("stage", "1", 0, harness_tools);
+  REQUIRE(harness->server != NULL, "%s", mcp_last_error());
+  mcp_server_set_log_url(harness->server, NULL);
+  mcp_server_set_shutdown_timeout_ms(harness->server, 500);
+  int status = mcp_server_start(harness->server, harness->loop);
   REQUIRE(status == 0, "%s", mcp_strerror(status));
-  play->bystander = play_client(play, "127.0.0.1", play->server);
-  play_call(play->bystander, "echo", "{\"a\":1}", 0, &request);
-  play_wait(&request, 1);
-  REQUIRE(play_succeeded(&request), "%s", request.message);
+  harness->bystander = harness_client(harness, "127.0.0.1", harness->server);
+  harness_call(harness->bystander, "echo", "{\"a\":1}", 0, &request);
+  harness_wait(&request, 1);
+  REQUIRE(harness_request_succeeded(&request), "%s", request.message);
 }
 
-/* Nothing fails any more: who was there before is served, and who comes. */
-static void serve_others(play_t *play) {
+/* After the fault both the existing connection and a new one are served. */
+static void serve_others(harness_t *harness) {
   request_t requests[2];
-  mcp_client_t *newcomer = play_client(play, "127.0.0.1", play->server);
+  mcp_client_t *newcomer = harness_client(harness, "127.0.0.1", harness->server);
   uint64_t began_ms = faults_ms();
-  play_call(play->bystander, "echo", "{\"a\":1}", 0, &requests[0]);
-  play_call(newcomer, "echo", "{\"a\":1}", 0, &requests[1]);
-  play_wait(requests, 2);
-  REQUIRE(play_succeeded(&requests[0]), "the bystander: %s", requests[0].message);
-  REQUIRE(play_succeeded(&requests[1]), "the newcomer: %s", requests[1].message);
+  harness_call(harness->bystander, "echo", "{\"a\":1}", 0, &requests[0]);
+  harness_call(newcomer, "echo", "{\"a\":1}", 0, &requests[1]);
+  harness_wait(requests, 2);
+  REQUIRE(harness_request_succeeded(&requests[0]), "the bystander: %s", requests[0].message);
+  REQUIRE(harness_request_succeeded(&requests[1]), "the newcomer: %s", requests[1].message);
   REQUIRE(faults_ms() - began_ms < 5000, "others are served too late");
-  play_close(newcomer);
+  harness_close_client(newcomer);
 }
 
-/* Each of the bystander's calls has ended, too; what fails once spoils one of them at the most. */
+/* All calls of the bystander have ended as well; a single fault fails at most one of them. */
 static void end_bystanding(const fault_t *fault) {
   size_t spoilt = 0;
   while (bystanding.begun < BYSTANDING)
-    play_turn();
-  play_wait(bystanding.requests, BYSTANDING);
+    harness_iterate();
+  harness_wait(bystanding.requests, BYSTANDING);
   bystanding.client = NULL;
   for (size_t i = 0; i < BYSTANDING; i++)
-    spoilt += !play_succeeded(&bystanding.requests[i]);
+    spoilt += !harness_request_succeeded(&bystanding.requests[i]);
   REQUIRE(spoilt <= fault->count, "%zu of the bystander's calls failed, the last: %s", spoilt,
           bystanding.requests[BYSTANDING - 1].message);
 }
@@ -387,36 +387,37 @@ static void on_handle(uv_handle_t *handle, void *arg) {
     *(const char **)arg = uv_handle_type_name(uv_handle_get_type(handle));
 }
 
-static void expect_nothing_left(play_t *play, long live) {
+static void expect_nothing_left(harness_t *harness, long live) {
   const char *handle = NULL;
-  PLAY_UNTIL(uv_run(play->loop, UV_RUN_NOWAIT) == 0);
-  uv_walk(play->loop, on_handle, &handle);
+  RUN_UNTIL(uv_run(harness->loop, UV_RUN_NOWAIT) == 0);
+  uv_walk(harness->loop, on_handle, &handle);
   REQUIRE(handle == NULL, "a handle is left: %s", handle);
-  for (int ms = 0; faults_live() != live && ms < (int)wait_limit_ms(); ms++) /* a thread that was let go */
+  for (int ms = 0; faults_live_allocations() != live && ms < (int)wait_limit_ms();
+       ms++) /* a detached thread may still be ending */
     uv_sleep(1);
-  REQUIRE(faults_live() == live, "%ld allocations are left", faults_live() - live);
+  REQUIRE(faults_live_allocations() == live, "%ld allocations are left", faults_live_allocations() - live);
 }
 
-void play_scenario(const scenario_t *scenario, uv_loop_t *loop, const fault_t *fault) {
-  play_t play = {.loop = loop, .faultless = true};
-  long live = faults_live();
+void harness_run_scenario(const scenario_t *scenario, uv_loop_t *loop, const fault_t *fault) {
+  harness_t harness = {.loop = loop, .faultless = true};
+  long live = faults_live_allocations();
   turning = loop;
-  faults_leap(scenario->waits_for_threads ? 20 : 50);
-  open_stage(&play);
+  faults_set_clock_speed(scenario->waits_for_threads ? 20 : 50);
+  open_stage(&harness);
   if (scenario->before != NULL)
-    scenario->before(&play);
-  play.faultless = fault->count == 0;
+    scenario->before(&harness);
+  harness.faultless = fault->count == 0;
   faults_arm(fault);
-  bystanding.client = play.bystander;
+  bystanding.client = harness.bystander;
   bystanding.begun = 0;
-  scenario->during(&play);
+  scenario->during(&harness);
   faults_disarm();
   end_bystanding(fault);
-  play.faultless = true;
-  serve_others(&play);
+  harness.faultless = true;
+  serve_others(&harness);
   if (scenario->after != NULL)
-    scenario->after(&play);
-  play_close(play.bystander);
-  play_stop(play.server);
-  expect_nothing_left(&play, live);
+    scenario->after(&harness);
+  harness_close_client(harness.bystander);
+  harness_stop_server(harness.server);
+  expect_nothing_left(&harness, live);
 }
