@@ -1,7 +1,7 @@
-"""The library as its users have it: installed into a directory, found by pkg-config, linked, called.
+"""The library as users get it: installed into a directory, found by pkg-config, linked and called.
 
-CMake and Meson's subprojects are other ways to the same library: by each of them examples/component.c is built, and each
-of its tools called. So is the component that README.md shows: what is printed there has to work as it stands.
+CMake and Meson subprojects use the same library: examples/component.c is built with each, and each of its tools is called. The
+component in README.md is built exactly as printed.
 """
 import asyncio
 import json

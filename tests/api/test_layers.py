@@ -1,4 +1,4 @@
-"""The layers of the source, as docs/layers.py holds them against docs/overview.md; and that it would find what breaks them."""
+"""The layers of the source: docs/layers.py checks them against docs/overview.md, and it detects violations."""
 import shutil
 import sys
 import tempfile

@@ -1,7 +1,7 @@
-"""What is installed beside the library: programs, their manual pages, systemd's units.
+"""The installed programs, manual pages and systemd units.
 
-The programs are hardened; a manual page names every option and variable that its program knows, and no other; a unit
-passes systemd's own checks and lets its program reach little else than the network.
+Programs are hardened. A manual page documents exactly the options and variables of its program. A unit passes systemd's checks
+and restricts its program to the network.
 """
 import os
 import re

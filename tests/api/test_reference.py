@@ -1,6 +1,6 @@
-"""The reference of the API can be made from the headers, in which no symbol is without a comment.
+"""The API reference is generated from the headers, and every symbol has a comment.
 
-What Doxygen says about the headers as they are counts as much as that it complains where a comment is missing.
+Doxygen accepts the headers, and it does complain if a comment is missing.
 """
 import re
 import shutil

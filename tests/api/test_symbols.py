@@ -1,7 +1,6 @@
-"""The shared library exports what its version script lists, each name of which a header declares with MCP_EXPORT.
+"""The shared library exports exactly the symbols of its version script, and a header declares each with MCP_EXPORT.
 
-The version script is what users' programs are linked against: a name that is taken away breaks them, so a change of it is
-deliberate.
+Programs are linked against the version script: removing a name breaks them, so its changes must be deliberate.
 """
 import os
 import re

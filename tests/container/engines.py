@@ -1,16 +1,15 @@
-"""What images are built and run with: docker or podman, else buildah and a chroot with namespaces of its own.
+"""Builds and runs images with docker or podman, or else with buildah and a chroot in new namespaces.
 
-Happy path: `engine = find_engine()`; build() makes an image, `with engine.network():` a network in which containers find each
-other by their names; each of them is started by run() with a volume of volume(), looked into by execute() and ended by
-stop() or kill().
+Happy path: `engine = find_engine()`; build() creates an image, `with engine.network():` a network in which containers find each
+other by name. run() starts a container with a volume of volume(), execute() runs a command in it, stop() or kill() ends it.
 
-An engine counts when it can run the base image, which it fetches where it has to. Where none can, the base is made by
-debootstrap from the machine's own mirror, buildah builds on it, and unshare gives each container what an engine would:
-process 1 of its own, a network address, a read-only root, its volume and its user. The images stay in build-container/, so
-that a second build only makes what has changed; mounts and networks are this process's own and end with it.
+An engine is used if it can run the base image, which it pulls if necessary. If none can, debootstrap creates the base image
+from the machine's mirror, buildah builds on it, and unshare gives each container what an engine would: process 1, a network
+address, a read-only root, its volume and its user. Images are kept in build-container/, so that the next build only rebuilds
+what has changed; mounts and networks belong to this process and end with it.
 
-Failure modes: a machine where neither can be raises Unable, which says why; a build that fails raises with the end of
-its output. Whatever a run has made, images apart, is gone behind `with`.
+Failure modes: Unable, with the reason, if neither way works; a failed build raises with the end of its output. Leaving the
+block removes everything but the images.
 """
 import ctypes
 import fcntl

@@ -1,4 +1,4 @@
-"""What describes the containers, held against what it is about, without building them: that is `make test-container`."""
+"""The container files are checked against the sources without building images; `make test-container` builds them."""
 import configparser
 import re
 import shutil

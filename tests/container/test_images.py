@@ -1,10 +1,10 @@
-"""The images, built and run: Godot's, Dewey's and Horace's are used by iccm from another network namespace, their processes
-killed, the containers stopped, killed and made anew on the same volumes.
+"""Builds and runs the images: iccm calls Godot, Dewey and Horace from another network namespace; their processes are killed and
+the containers stopped, killed and recreated on the same volumes.
 
-    make test-container                    # docker, podman, or buildah in a chroot: the first that can
-    ENGINE=podman make test-container      # that one
+    make test-container                    # the first available of docker, podman, buildah in a chroot
+    ENGINE=podman make test-container      # this engine
 
-Where none can, it says so and ends with status 1: then nothing was tested.
+If no engine is available, it prints the reason and exits with status 1, because nothing was tested.
 """
 import json
 import re

@@ -1,15 +1,15 @@
-/* conversation.c: everything that a peer sends over one connection, through conn.c, call.c and dispatch.c as
- * they are, with a stream in place of stream.c that has no socket.
+/* conversation.c: all bytes that a peer sends over one connection, through the real conn.c, call.c and
+ * dispatch.c, with a stream without a socket in place of stream.c.
  *
- * An input is lines, each of which becomes a frame with the mask 0, in which text stays legible:
+ * Each line of an input becomes a frame with the mask 0, so that text stays readable:
  *
  *     {"jsonrpc":…     a text message
- *     #09 hello        a frame with this first byte, in hexadecimal digits; a blank parts it from its payload
- *     !…               bytes as they stand
- *     *70              what the line before has become, 70 times more
+ *     #09 hello        a frame with this first byte (hexadecimal), a blank and the payload
+ *     !…               raw bytes
+ *     *70              repeats the output of the previous line 70 times
  *
- * Every answer is one JSON text in a frame of its own, every call is ended, nothing is left behind; and but
- * for pongs and notifications, which follow the time, the same is answered however the bytes are cut. */
+ * Each response is one JSON text in its own frame, every call ends, and nothing leaks. Except for pongs and
+ * notifications, which depend on time, the output does not depend on how the bytes are split. */
 #include "fuzz.h"
 
 #include "server/server.h"
@@ -21,10 +21,10 @@
 
 enum {
   PLENTY = 64 << 20,
-  LONGEST = 8 << 10,  /* of what lines become */
-  MAX_MESSAGE = 1024, /* the least that a server can be set to */
+  LONGEST = 8 << 10,  /* maximum bytes of one line's output */
+  MAX_MESSAGE = 1024, /* the minimum setting of a server */
   MAX_TURNS = 1000,
-  SHORT = 400, /* longer inputs are not cut at each byte: that costs as much as everything else */
+  SHORT = 400, /* longer inputs are not split at each byte, which is slow */
   OP_TEXT = 0x81,
   OP_PONG = 0x8a
 };
@@ -36,7 +36,7 @@ static const char upgrade[] = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r
 /* ---- the stream -------------------------------------------------------------------------------------- */
 
 static uv_loop_t loop;
-static mcp__stream_t *stream; /* the one that there is, until it is closed */
+static mcp__stream_t *stream; /* the open stream, or NULL */
 static mcp__buf_t sent;
 static bool dirty;
 

@@ -1,4 +1,4 @@
-/* fuzz.c: inputs in pieces, and frames taken apart without the library's own code. */
+/* fuzz.c: feeds inputs in pieces, and parses frames independently of the library. */
 #include "fuzz.h"
 
 #include "base/utf8.h"

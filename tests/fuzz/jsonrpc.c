@@ -1,5 +1,5 @@
-/* jsonrpc.c: a text as a message. What it asks can be answered: the id goes back as JSON, as the value that
- * it was. With little memory the same text is understood alike, or refused. */
+/* jsonrpc.c: an input is the text of a message. A request can be answered: its id is written back as the
+ * same JSON value. With little memory the same text is parsed with the same result, or refused. */
 #include "fuzz.h"
 
 #include "mcp/jsonrpc.h"

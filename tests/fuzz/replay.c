@@ -1,6 +1,6 @@
-/* replay.c: main() of a target that is no fuzzer: runs it on each file of a corpus.
+/* replay.c: main() of a target built without libFuzzer: runs it on each file of a corpus.
  *
- * usage: TARGET FILE|DIRECTORY... A fault ends the process, and the last line says in which file. */
+ * usage: TARGET FILE|DIRECTORY... A failed check ends the process; the last line names the file. */
 #include "fuzz.h"
 
 #include <dirent.h>

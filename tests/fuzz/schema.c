@@ -1,6 +1,6 @@
-/* schema.c: the first line as a schema, the others as values that it judges. A refusal says why, in valid
- * text that is cut where there is little room for it, and that changes no verdict; nor does it that a value
- * was written out and read again. */
+/* schema.c: the first line of an input is a schema, the others are values to validate. An error message is
+ * valid text, truncated if its buffer is small; neither its size nor writing the value and reading it again
+ * changes the result. */
 #include "fuzz.h"
 
 #include "schema/schema.h"

@@ -1,5 +1,5 @@
-/* upgrade.c: a text as the head of a request and as that of an answer. Pieces make no difference; what is
- * accepted can be answered. */
+/* upgrade.c: an input is the head of an HTTP request and of a response. Splitting it changes nothing; a
+ * request that is accepted can be answered. */
 #include "fuzz.h"
 
 #include "transport/origins.h"

@@ -1,6 +1,6 @@
-/* ws.c: bytes as what comes to a WebSocket server, or with FUZZ_CLIENT to a client. Each message is sent
- * back. The same happens for the same bytes, however they are cut and whether or not the reader pauses after
- * each message; what is sent are frames as they should be. */
+/* ws.c: an input is the bytes that a WebSocket server receives, or with FUZZ_CLIENT a client. Each message
+ * is echoed. The result does not depend on how the bytes are split or whether the reader pauses after each
+ * message; the output consists of valid frames. */
 #include "fuzz.h"
 
 #include "mcp/jsonrpc.h" /* MCP__JSON_PADDING */

@@ -1,12 +1,10 @@
-/* system_calls.c: whoever makes a line of the log makes no system call, while a server ships its lines.
+/* system_calls.c: logging a line makes no system call while a server ships its log lines.
  *
- * Happy path: a thread, and the handler of a blocking tool, log while the kernel hands each system call of
- * theirs back to the program (Syscall User Dispatch), which counts it and makes it. None may come, but those
- * of a lock that two threads want at the same instant, and these may be few. Failure modes: where the kernel
- * cannot do that, or the machine's registers are not known here, the program says that it was not run.
- * Without Criterion, whose processes talk to each other, and without sanitizers, which make calls of their
- * own.
- */
+ * Happy path: a thread and the handler of a blocking tool log while the kernel returns each of their system
+ * calls to the program (Syscall User Dispatch), which counts it and makes it. The only calls allowed are a
+ * few waits for a contended lock. Failure modes: if the kernel or the architecture does not support this, the
+ * program prints NOT RUN. It uses neither Criterion, whose processes communicate, nor sanitizers, which make
+ * system calls themselves. */
 #define _GNU_SOURCE /* registers by name */
 #include <iccm_network.h>
 
@@ -38,8 +36,8 @@ static atomic_uint calls, locks;
 static atomic_int first_call = -1;
 static atomic_bool refused;
 
-/* The rest of the line is not counted: what ends a trap is a system call itself. */
-static void on_trap(int number, siginfo_t *info, void *context) {
+/* The rest of the log call is not counted: returning from a signal handler is a system call itself. */
+static void on_system_call(int number, siginfo_t *info, void *context) {
   greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
   int none = -1, before = errno;
   (void)number;
@@ -56,13 +54,13 @@ static void on_trap(int number, siginfo_t *info, void *context) {
   errno = before;
 }
 
-static bool trap_calls(bool on) {
+static bool intercept_calls(bool on) {
   return prctl(PR_SET_SYSCALL_USER_DISPATCH, on ? PR_SYS_DISPATCH_ON : PR_SYS_DISPATCH_OFF, 0, 0,
                on ? &selector : NULL) == 0;
 }
 
 static void log_lines(mcp_call_t *call) {
-  if (!trap_calls(true)) {
+  if (!intercept_calls(true)) {
     atomic_store(&refused, true);
     return;
   }
@@ -74,7 +72,7 @@ static void log_lines(mcp_call_t *call) {
       mcp_log(MCP_LOG_INFO, "quiet", "line %d", i);
     selector = SYSCALL_DISPATCH_FILTER_ALLOW;
   }
-  trap_calls(false);
+  intercept_calls(false);
 }
 
 static void say_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -89,97 +87,99 @@ static void log_from_thread(void *arg) {
   log_lines(NULL);
 }
 
-/* The trap itself: it sees a call, and makes it. */
-static bool trap_works(void) {
-  if (!trap_calls(true))
+/* Checks the mechanism: a call is counted and made. */
+static bool interception_works(void) {
+  if (!intercept_calls(true))
     return false;
   selector = SYSCALL_DISPATCH_FILTER_BLOCK;
   bool made = syscall(SYS_getpid) > 0;
   selector = SYSCALL_DISPATCH_FILTER_ALLOW;
-  trap_calls(false);
+  intercept_calls(false);
   bool seen = atomic_exchange(&calls, 0) == 1 && atomic_exchange(&first_call, -1) == SYS_getpid;
   return made && seen;
 }
 
-typedef struct play {
+typedef struct run {
   mcp_server_t *server, *godot;
   mcp_client_t *client;
   uv_thread_t thread;
-  unsigned taken; /* lines, by the one that plays Godot */
+  unsigned taken; /* lines that the fake Godot received */
   bool said, ending;
   int status;
-} play_t;
+} run_t;
 
 static void on_stopped(mcp_server_t *server, void *arg) {
-  play_t *play = arg;
+  run_t *state = arg;
   (void)server;
-  mcp_server_stop(play->godot, NULL, NULL);
+  mcp_server_stop(state->godot, NULL, NULL);
 }
 
-/* Lines are shipped once their logger has found Godot, which a call need not wait for. */
-static void end_when_done(play_t *play) {
-  if (!play->said || play->taken == 0 || play->ending)
+/* Lines are shipped after the log shipper has connected to Godot; the call may end before. */
+static void end_when_done(run_t *state) {
+  if (!state->said || state->taken == 0 || state->ending)
     return;
-  play->ending = true;
-  uv_thread_join(&play->thread);
-  mcp_client_close(play->client, NULL, NULL);
-  mcp_server_stop(play->server, on_stopped, play);
+  state->ending = true;
+  uv_thread_join(&state->thread);
+  mcp_client_close(state->client, NULL, NULL);
+  mcp_server_stop(state->server, on_stopped, state);
 }
 
 static void take_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
-  play_t *play = arg;
+  run_t *state = arg;
   (void)args;
-  play->taken++;
+  state->taken++;
   mcp_call_reply_text(call, "1", 1);
-  end_when_done(play);
+  end_when_done(state);
 }
 
 static void on_said(mcp_client_t *client, const mcp_result_t *result, void *arg) {
-  play_t *play = arg;
+  run_t *state = arg;
   (void)client;
-  play->status = result->status;
-  play->said = true;
-  end_when_done(play);
+  state->status = result->status;
+  state->said = true;
+  end_when_done(state);
 }
 
-static bool play(play_t *play) {
+static bool run(run_t *state) {
   const mcp_tool_t say[] = {{.name = "say", .handler = say_tool, .flags = MCP_TOOL_BLOCKING}, MCP_TOOL_END};
   const mcp_tool_t take[] = {
-      {.name = "logger_log", .handler = take_tool, .arg = play, .flags = MCP_TOOL_LOG_TRAFFIC}, MCP_TOOL_END};
+      {.name = "logger_log", .handler = take_tool, .arg = state, .flags = MCP_TOOL_LOG_TRAFFIC},
+      MCP_TOOL_END};
   uv_loop_t loop;
   char url[64];
   uv_loop_init(&loop);
-  play->godot = mcp_server_new("godot", "1", 0, take);
-  play->server = mcp_server_new("quiet", "1", 0, say);
-  mcp_server_set_log_url(play->godot, NULL);
-  if (mcp_server_start(play->godot, &loop) != 0)
+  state->godot = mcp_server_new("godot", "1", 0, take);
+  state->server = mcp_server_new("quiet", "1", 0, say);
+  mcp_server_set_log_url(state->godot, NULL);
+  if (mcp_server_start(state->godot, &loop) != 0)
     return false;
-  snprintf(url, sizeof url, "ws://127.0.0.1:%d", mcp_server_port(play->godot));
-  if (mcp_server_set_log_url(play->server, url) != 0 || mcp_server_start(play->server, &loop) != 0)
+  snprintf(url, sizeof url, "ws://127.0.0.1:%d", mcp_server_port(state->godot));
+  if (mcp_server_set_log_url(state->server, url) != 0 || mcp_server_start(state->server, &loop) != 0)
     return false;
-  snprintf(url, sizeof url, "ws://127.0.0.1:%d", mcp_server_port(play->server));
-  play->client = mcp_client_new(&loop, url);
-  uv_thread_create(&play->thread, log_from_thread, NULL);
-  mcp_client_call(play->client, "say", NULL, NULL, on_said, play);
+  snprintf(url, sizeof url, "ws://127.0.0.1:%d", mcp_server_port(state->server));
+  state->client = mcp_client_new(&loop, url);
+  uv_thread_create(&state->thread, log_from_thread, NULL);
+  mcp_client_call(state->client, "say", NULL, NULL, on_said, state);
   uv_run(&loop, UV_RUN_DEFAULT);
-  mcp_client_free(play->client);
-  mcp_server_free(play->server);
-  mcp_server_free(play->godot);
+  mcp_client_free(state->client);
+  mcp_server_free(state->server);
+  mcp_server_free(state->godot);
   return uv_loop_close(&loop) == 0;
 }
 
 int main(void) {
-  static const struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
-  static play_t all;
+  static const struct sigaction action = {.sa_sigaction = on_system_call, .sa_flags = SA_SIGINFO};
+  static run_t all;
   alarm((unsigned)(wait_limit_ms() / 1000));
-  if (freopen("/dev/null", "w", stderr) == NULL || sigaction(SIGSYS, &action, NULL) != 0 || !trap_works()) {
+  if (freopen("/dev/null", "w", stderr) == NULL || sigaction(SIGSYS, &action, NULL) != 0 ||
+      !interception_works()) {
     printf("NOT RUN: system_calls: this kernel hands no system calls back\n");
     return NOT_RUN;
   }
-  bool played = play(&all) && all.status == 0 && !atomic_load(&refused);
+  bool done = run(&all) && all.status == 0 && !atomic_load(&refused);
   printf("%u lines taken, %u system calls (the first: %d), %u waits for a lock\n", all.taken,
          atomic_load(&calls), atomic_load(&first_call), atomic_load(&locks));
-  return !played || all.taken == 0 || atomic_load(&calls) > 0 || atomic_load(&locks) > LOCKS_MAX;
+  return !done || all.taken == 0 || atomic_load(&calls) > 0 || atomic_load(&locks) > LOCKS_MAX;
 }
 
 #endif

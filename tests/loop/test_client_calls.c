@@ -1,4 +1,5 @@
-/* test_client_calls.c: calls of a client to peers that answer: well, late, wrongly, or too much. */
+/* test_client_calls.c: calls of a client: responses that are valid, late, invalid or too large;
+ * notifications and trace ids. */
 #include "fixture.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* test_client_children.c: calls made for a call that is being served: their trace, their end with their
- * parent's, and what becomes of them when it ends first. A raw caller talks to a proxy, whose tool calls the
- * test server. */
+/* test_client_children.c: calls made on behalf of a call that is being served: their trace, their
+ * cancellation with the parent, and their results if the parent ends first. A raw client calls a proxy, whose
+ * tool calls the test server. */
 #include "fixture.h"
 
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
-/* test_client_failures.c: peers that are away, mute, wrong, or leave. Each call ends once, in time, and says
- * why. */
+/* test_client_failures.c: servers that are unavailable, silent, faulty or disconnect. Each call ends once,
+ * in time, and with the reason. */
 #include "fixture.h"
 
 #include <stdio.h>

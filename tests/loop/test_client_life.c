@@ -1,4 +1,5 @@
-/* test_client_life.c: made, connected, closed at each stage, freed; and how much may wait. */
+/* test_client_life.c: the life of a client: created, connected, closed in each state, freed; and the limit
+ * of queued calls. */
 #include "fixture.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* test_client_options.c: what a call's options do: its time-out, trace id, id, and the reports of its
- * progress. A fake shows what is sent, and sends what a server should not. */
+/* test_client_options.c: the options of a call: time-out, trace id, id, and progress. A fake server records
+ * the requests and sends invalid progress notifications. */
 #include "fixture.h"
 
 #include <stdio.h>

@@ -1,6 +1,5 @@
-/* test_client_sync.c: the blocking client, on a thread of its own, since the loop here serves it: its
- * connection between calls, progress, and what options it takes. Calls in handlers: test_client_children.c.
- */
+/* test_client_sync.c: the blocking client, on a thread, because the loop of the test serves it: reconnects,
+ * progress and options. Blocking calls in handlers: test_client_children.c. */
 #include "fixture.h"
 
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
-/* test_limits.c: limits that nobody waits for in earnest, and those that need many peers or much memory; from
- * both sides: just below is served, just above gets the answer named for it. Another client is served all the
- * while. What is not here stands with its module; docs/reliability.md says where. */
+/* test_limits.c: limits with long time-outs, many peers or much memory, tested from both sides: just below
+ * is served, just above gets the documented response. Another client is served at the same time. Other limits
+ * are tested with their modules; docs/reliability.md has the list. */
 #include "fixture.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* test_logger.c: what a server tells Godot, and when; Godot is a raw peer that does what the test wants, up
- * to silence. */
+/* test_logger.c: the log lines that a server sends to Godot, and when. Godot is a fake server that the test
+ * controls. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* RTLD_NEXT */
 #endif

@@ -1,6 +1,5 @@
-/* test_seed_tools.c: the tools that components of this family defined before there was this library, word for
- * word (tests/data/seed_tools.json): a server of each component takes them, and lists them as they were
- * defined. */
+/* test_seed_tools.c: tools defined by components before this library existed (tests/data/seed_tools.json): a
+ * server of each component accepts them and lists them unchanged. */
 #include "fixture.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* test_server_access.c: who gets in with a token and without, what is open to everybody, and how much a peer
- * may ask for in a second. */
+/* test_server_access.c: access with and without a token, public endpoints, and the request rate of a peer.
+ * */
 #include "fixture.h"
 
 #include <stdio.h>

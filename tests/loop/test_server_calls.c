@@ -1,4 +1,4 @@
-/* test_server_calls.c: each request gets exactly one answer, whatever its handler and its peer do. */
+/* test_server_calls.c: each request gets exactly one response, whatever its handler and its peer do. */
 #include "fixture.h"
 
 #include <locale.h>

@@ -1,5 +1,5 @@
-/* test_server_flow.c: haste of peers, slow readers, and sizes. Nothing is lost, and the server keeps its
- * memory. */
+/* test_server_flow.c: fast senders, slow readers, and message sizes. Nothing is lost, and the memory of the
+ * server is bounded. */
 #include "fixture.h"
 
 #include <stdlib.h>

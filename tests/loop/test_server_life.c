@@ -1,4 +1,5 @@
-/* test_server_life.c: made, started, stopped, started again; who may come in; and what HTTP is told. */
+/* test_server_life.c: the life of a server: created, started, stopped, restarted; which hosts may connect;
+ * and its HTTP pages. */
 #include "fixture.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* test_server_metrics.c: GET /metrics: each way to end a call, each refusal, and what the component counts
- * itself. */
+/* test_server_metrics.c: GET /metrics: each outcome of a call, each refusal, and the component's own
+ * metrics. */
 #include "fixture.h"
 
 #include <netinet/in.h>

@@ -1,5 +1,5 @@
-/* test_server_pool.c: blocking tools. They answer from threads, hold up nobody, and may outlive their server.
- */
+/* test_server_pool.c: blocking tools. They reply from threads, block nobody, and may outlive their server.
+ * */
 #include "fixture.h"
 
 #include <pthread.h>

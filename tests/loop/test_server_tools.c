@@ -1,5 +1,5 @@
-/* test_server_tools.c: what tools may promise and answer, on each revision: results of a promised shape,
- * content of all types, progress; tools that come and go; and lists of more than one page. */
+/* test_server_tools.c: tools and their results in each protocol version: output schemas, all types of
+ * content, progress; tools added and removed; and lists of several pages. */
 #include "fixture.h"
 
 #include <pool_threads.h>

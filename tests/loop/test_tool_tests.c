@@ -1,4 +1,4 @@
-/* test_tool_tests.c: mcp_server_test_call(), by which components test their tools. */
+/* test_tool_tests.c: mcp_server_test_call(), with which components test their tools. */
 #include <iccm_network.h>
 
 #include <leaks.h>

@@ -1,12 +1,12 @@
-/* tsan_pool.c: everything that two threads touch, without Criterion, which ThreadSanitizer cannot run with.
+/* tsan_pool.c: everything that several threads access. Without Criterion, which does not work with
+ * ThreadSanitizer.
  *
- * Rounds of a server with blocking tools and a client of it in one loop: calls that answer, fail, forget to,
- * take long, ask another server and wait, are cut off by their time-out, and run on while their server stops
- * and is freed. Each call is counted in and out. All the while threads log, and so do handlers; the server
- * ships its lines to another one, which changes the level again and again. Handlers count, and a thread that
- * says what is missing reads the counters. With an argument lines are shown to a hook, else on stderr. Meson
- * runs it as all tests are built, and once more, library and all, under ThreadSanitizer.
- */
+ * Each round runs a server with blocking tools and its client in one loop: calls that reply, fail, never
+ * reply, take long, call another server and wait, time out, and continue while their server is stopped and
+ * freed. Starts and ends of calls are counted. Meanwhile threads and handlers log; the server ships its lines
+ * to another server, which keeps changing the level. Handlers update metrics, and a thread that sets
+ * dependencies reads them. With an argument a log handler receives the lines, otherwise stderr. Meson runs
+ * the program in the normal build, and once more with the library compiled for ThreadSanitizer. */
 #include <iccm_network.h>
 
 #include <arpa/inet.h>

@@ -1,4 +1,4 @@
-"""The feeder against the real Godot: every line arrives once, whatever bytes it holds and whoever is killed."""
+"""The feeder with the real Godot: every line arrives once, whatever bytes it contains and whichever program is killed."""
 import asyncio
 import json
 import signal

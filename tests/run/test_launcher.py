@@ -1,7 +1,7 @@
-"""`make run`'s launcher: it serves, it refuses in one line, and whatever ends it, nothing is left running.
+"""The launcher of `make run`: it serves, it reports errors in one line, and it leaves no process running, however it ends.
 
-Each test has ports and a data directory of its own; a process belongs to a run when that directory is in its
-environment, or when it works there (Redis overwrites its environment with its title).
+Each test has its own ports and data directory. A process belongs to a run if its environment or its working directory has that
+directory (Redis overwrites its environment with its title).
 """
 import contextlib
 import json

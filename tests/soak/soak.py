@@ -1,15 +1,15 @@
 #!/usr/bin/python3
-"""Long load on real programs, and whether their memory and descriptors at the end are what they were at the start.
+"""Long-running load on the real programs; memory and descriptors at the end are compared with the start.
 
 usage: TEST_BUILD=build tests/soak/soak.py [connects|idle|mixed]... [--short] [--amount N] [--seconds S] [--tls] [--seed N]
 
-  connects  N connections (100,000) that come, are used and go, each in one of several ways, most of them rude
-  idle      N connections (5,000) that are held for S seconds (45, so that each is pinged twice), while others are served
-  mixed     S seconds (600) of a whole installation, Godot, worker, Dewey and Redis, under callers, junk and resets; every
-            line that was acknowledged has to be stored, once
+  connects  N connections (100,000) that are opened, used and closed, each in one of several ways, most of them abrupt
+  idle      N connections (5,000) that stay open for S seconds (45: each is pinged twice) while others are served
+  mixed     S seconds (600) of a complete installation, Godot, worker, Dewey and Redis, under callers, invalid bytes and
+            resets; every acknowledged line must be stored once
 
-All of them unless some are named. Meant for a build with ASan and UBSan, whose reports, leaks included, fail it. Each part
-prints one line of figures.
+Runs all parts unless some are named. Use a build with ASan and UBSan: a sanitizer report, including leaks, is a failure. Each
+part prints one line of figures.
 """
 import argparse
 import asyncio

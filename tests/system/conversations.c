@@ -2,11 +2,10 @@
  *
  * usage: conversations TIMEOUT_MS AT_ONCE < addresses
  *
- * Happy path: for each address, a line of input, a client connects, calls the tool echo with {"n": its
- * number}, and closes, AT_ONCE of them at the same time; a line of output tells how each ended: number,
- * status, milliseconds from the call to its answer, milliseconds from the close to its end. Failure modes:
- * whatever breaks on the way is a status; an answer that is not the call's own, or a second one, ends the
- * program with 1. */
+ * Happy path: for each address (a line of input) a client connects, calls the tool echo with {"n": its
+ * number} and closes; AT_ONCE clients run concurrently. Each prints a line: number, status, milliseconds from
+ * the call to its result, milliseconds from the close to its end. Failure modes: a broken connection is a
+ * status; a result of another call, or a second one, ends the program with 1. */
 #include "iccm_network.h"
 
 #include <stdio.h>

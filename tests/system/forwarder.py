@@ -1,11 +1,11 @@
-"""A relay between clients and one backend, as clients of ICCM's servers meet it.
+"""A WebSocket proxy between clients and one backend, as deployments put it in front of ICCM's servers.
 
 usage: forwarder.py PORT BACKEND-URL [RETRY-SECONDS]        (port 0: a free one)
 
-Happy path: each client gets a connection of its own to the backend, under the path that the client asked for; text goes
-both ways unread. Failure modes: when the backend goes, the client stays; the backend is tried again for ever, and gets
-the message that could not be sent, but no second initialize; what was in flight is lost. When the client goes, its
-connection to the backend goes too.
+Happy path: each client gets its own connection to the backend, with the path that the client requested; text messages are
+forwarded in both directions unread. Failure modes: if the backend closes, the client's connection stays open; the proxy
+reconnects until it succeeds and sends the message that failed, but no second initialize; calls in flight are lost. If the
+client closes, its backend connection is closed too.
 """
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Calls one tool and prints its answer: what test_network.py runs inside a network namespace.
+"""Calls one tool and prints the response. test_network.py runs it inside a network namespace.
 
 usage: one_call.py URL TOOL ARGUMENTS-AS-JSON
 """

@@ -1,9 +1,9 @@
-/* relay.c: a component that works itself, or asks another one to, for the system tests of log shipping.
+/* relay.c: a component that works itself or calls another one, for the system tests of log shipping.
  *
  * usage: relay NAME PORT [URL]        (port 0: a free one)
  *
- * Happy path: work logs its arguments as data of its call, and answers them; ask does the same, but has the
- * component at URL do the work. Failure modes: what the other one refuses, ask refuses.
+ * Happy path: the tool work logs its arguments as data of its call and returns them; ask does the same, but
+ * calls work of the component at URL. Failure modes: ask fails if that call fails.
  */
 #include "iccm_network.h"
 #include "iccm_service.h"

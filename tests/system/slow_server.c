@@ -1,13 +1,11 @@
-/* slow_server.c: tools that take their time or go wrong, for the system tests.
+/* slow_server.c: slow and failing tools, for the system tests.
  *
  * usage: slow_server PORT        (0: a free one)
  *
- * Happy path: sleep blocks a thread of the pool for "ms" and answers its arguments; later does the same from
- * a timer of the loop, in as many "steps" of "ms" as it is told to, with progress. shaped promises an output
- * schema and keeps it. Failure modes on purpose: forget returns from a blocking handler without an answer,
- * refuse is a tool's own failure, fail chooses code and data, nonsense answers text that is not UTF-8, shaped
- * breaks its promise where it is told to.
- */
+ * Happy path: sleep blocks a pool thread for "ms" and returns its arguments; later does the same with a timer
+ * of the loop, in "steps" of "ms", with progress. shaped has an output schema. Intended failures: forget
+ * returns from a blocking handler without a reply, refuse is a tool error, fail sets code and data, nonsense
+ * replies invalid UTF-8, shaped violates its schema on request. */
 #include "iccm_network.h"
 #include "iccm_service.h"
 

@@ -1,4 +1,4 @@
-"""The benchmarks still run and count; how fast it is, is not judged here."""
+"""The benchmarks run and print figures; the figures are not checked."""
 import re
 import unittest
 

@@ -1,5 +1,5 @@
-"""Godot, Dewey and Horace list their tools as these were defined before there was this library (tests/data/seed_tools.json): word
-for word, so that callers and models who know them find them again. What is more than that, and nothing else, stands here.
+"""Godot, Dewey and Horace list their tools exactly as they were defined before this library existed
+(tests/data/seed_tools.json), so that existing callers and models keep working. The allowed additions are listed here.
 """
 import asyncio
 import json

@@ -1,20 +1,19 @@
-"""The promise: a logger_log that was answered "ok" is stored exactly once, whatever is killed meanwhile, unless the
-queue overflowed; every drop is counted and named in the log.
+"""Delivery guarantee: a logger_log call with the response "ok" is stored exactly once, whatever is killed, unless the queue
+overflows; every drop is counted and reported in the log.
 
-Callers log steadily over several connections, with many calls in flight. On the way programs end by SIGKILL, and come
-back, and log_audit.py says what has to be true then:
+Callers log continuously over several connections, with many calls in flight. Programs are killed with SIGKILL and restarted,
+and log_audit.py checks the result:
 
-  Delivery    the worker alone, always with a batch in hand, and Dewey for a while; no caller may notice
-  Kills       any of Redis, Godot's server, two workers and Dewey, at random moments, also several at a time; with room
-              in the queue, with a queue that overflows, with a spool on disk, and with two servers on one port
-  Overflow    a queue that gets half as much again as it holds, with Dewey away
+  Delivery    the worker is killed, always with a batch in flight, and Dewey is stopped for a while; no call fails
+  Kills       Redis, Godot's server, two workers and Dewey are killed at random times, sometimes together; with room in the
+              queue, with a queue that overflows, with a spool on disk, and with two servers on one port
+  Overflow    one and a half times the queue's capacity is logged while Dewey is stopped
   Ahead       lines with a time in the far future
-  Outage      Dewey or Redis, away
+  Outage      Dewey or Redis is not available
 
-The environment moves size and chance. Delivery: TEST_LINES (50000), TEST_AWAY_S (20), TEST_WORKER_KILLS (10). Each of
-Kills: TEST_KILLS (6), TEST_SECONDS (0; it ends when both are reached), TEST_RATE (2000 a second), TEST_GONE_S (3, until
-what was killed starts again: at most, mostly much less), TEST_SEED; a run of hours differs in nothing else. Overflow:
-TEST_FLOOD (15000 lines).
+Environment variables set size and randomness. Delivery: TEST_LINES (50000), TEST_AWAY_S (20), TEST_WORKER_KILLS (10). Each of
+Kills: TEST_KILLS (6), TEST_SECONDS (0; the test ends when both are reached), TEST_RATE (2000 a second), TEST_GONE_S (3, the
+maximum time until a restart), TEST_SEED; a run of hours needs only larger values. Overflow: TEST_FLOOD (15000 lines).
 """
 import asyncio
 import contextlib

@@ -1,8 +1,8 @@
-"""Disks that are full, Redis', Dewey's and the spool's, while callers log, and that of Horace's storage: who asks is told so, everything goes on by
-itself when there is room again, and nothing acknowledged is lost (log_audit.py).
+"""Full disks of Redis, Dewey, the spool and Horace's storage while callers log: callers get an error, everything recovers by
+itself when there is space again, and no acknowledged line is lost (log_audit.py).
 
-Redis with appendfsync always ends when it cannot write; the test starts it again, as a supervisor does. The environment
-moves size and chance: TEST_TIMES (4), how often Dewey's disk is full in turn, and TEST_SEED.
+Redis with appendfsync always exits when it cannot write; the test restarts it, as a supervisor does. Environment variables:
+TEST_TIMES (4), how often Dewey's disk is filled, and TEST_SEED.
 """
 import asyncio
 import contextlib

@@ -1,9 +1,9 @@
-"""Connections that break at each byte of a conversation, in each way, between real clients and a real server; in clear
-and through TLS.
+"""Connections that break at each byte of a conversation, in several ways, between real clients and a real server, with and
+without TLS.
 
-A conversation is upgrade, initialize, one call, close. Whatever happens to it, its call ends once, the
-server keeps nothing of it, and another client's calls are answered all the while. The quick form plays each fault at
-some of the bytes, the long one at all of them, and waits for the server to find out by itself that peers have vanished:
+A conversation is upgrade, initialize, one call, close. Its call ends exactly once, the server releases all its resources, and
+the calls of another client succeed all the time. The quick form runs each fault at a sample of the bytes. The long form runs
+all bytes and waits until the server detects vanished peers:
 
     FAULTS=all PYTHONPATH=tests/lib TEST_BUILD=build-asan /usr/bin/python3 tests/system/test_faults.py
 """

@@ -1,4 +1,4 @@
-"""A relay in front of Godot: tools listed and called through it, also after Godot was restarted behind it."""
+"""A WebSocket proxy in front of Godot: tools are listed and called through it, also after a restart of Godot."""
 import asyncio
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The HTTP side of a server's port, and how WebSocket connections are refused and closed."""
+"""HTTP on a server's port, and how WebSocket connections are refused and closed."""
 import asyncio
 import json
 import signal

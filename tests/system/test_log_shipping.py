@@ -1,7 +1,7 @@
-"""Log lines of real components on their way through Godot into the store: found by their trace, without their secrets, from
-the level that Godot was told on; none lost or twice when Godot dies; no loop; and nobody who notices a Godot that is away.
+"""Log lines of real components, through Godot into the store: found by trace id, redacted, at the level that Godot received; none
+lost or duplicated when Godot is killed; no loop; and a Godot that is not available slows nobody down.
 
-The environment moves its size: TEST_LINES (1000).
+Environment variable: TEST_LINES (1000).
 """
 import asyncio
 import fcntl

@@ -1,4 +1,4 @@
-"""One import as large as a message may be, beside a thousand small callers: all of them are served by Godot and Dewey."""
+"""One import of the maximum message size beside a thousand small callers: Godot and Dewey serve all of them."""
 import asyncio
 import resource
 import unittest

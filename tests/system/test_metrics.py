@@ -1,4 +1,4 @@
-"""GET /metrics of real programs, read by a parser that takes nothing but the text format of Prometheus, 0.0.4."""
+"""GET /metrics of the real programs, checked with a strict parser of the Prometheus text format 0.0.4."""
 import math
 import re
 import time

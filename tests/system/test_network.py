@@ -1,7 +1,7 @@
-"""The same server by IPv4, by IPv6 and by name, from this machine and from another network.
+"""One server over IPv4, IPv6 and by name, from this machine and from another network.
 
-The other network is a namespace with a veth pair to this one; its names stand in /etc/netns/NAME/hosts, which only it
-sees. Where namespaces cannot be made, each test that needs one says by name that it was not run.
+The other network is a namespace with a veth pair; its host names are in /etc/netns/NAME/hosts, which only the namespace sees.
+If namespaces are not available, the tests that need one are skipped with the reason.
 """
 import json
 import sys

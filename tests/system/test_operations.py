@@ -1,5 +1,5 @@
-"""docs/operations.md: its table of variables is what programs read, its figures are those of the servers, and what is backed
-up by its commands comes back.
+"""docs/operations.md against the programs: its table of variables is complete, its metrics exist, and its commands back up and
+restore the data.
 """
 import asyncio
 import os

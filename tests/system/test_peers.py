@@ -1,4 +1,4 @@
-"""Clients that are not ours list and call tools: Python's websockets and the TypeScript SDK over its WebSocket."""
+"""Third-party clients list and call tools: Python's websockets and the TypeScript SDK's WebSocket transport."""
 import json
 
 from caller import Caller

@@ -1,7 +1,6 @@
-"""Callers in the shapes that exist: no initialize, direct calls, nulls, odd ids, junk, many calls at once.
+"""All known kinds of callers: without initialize, direct calls, nulls, unusual ids, invalid messages, many calls at once.
 
-All of it against real servers over real sockets, with a client that is not ours; slow_server.c has the tools that take
-their time or go wrong.
+The tests use real servers, real sockets and a third-party client; slow_server.c has tools that are slow or fail.
 """
 import asyncio
 import json

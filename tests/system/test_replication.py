@@ -1,8 +1,8 @@
-"""Dewey and Horace on a PostgreSQL with a standby, which is promoted when the primary is lost for ever.
+"""Dewey and Horace on PostgreSQL with a standby that is promoted after the primary is lost.
 
-Where the primary waits for the standby (synchronous_standby_names), what was answered as stored or as found is on the
-promoted standby: also where a first call went unanswered and its repetition had nothing left to write, where somebody ended
-the wait, and under load. The control: a pair that does not wait loses lines.
+If the primary waits for the standby (synchronous_standby_names), everything that a response reported as stored or found is on
+the promoted standby: also if a call got no response and its repetition had nothing to write, if somebody cancelled the wait,
+and under load. As a control, a pair that does not wait loses lines.
 """
 import asyncio
 import time

@@ -1,7 +1,7 @@
-"""docs/scaling.md: two Godots, each with a server, a worker and a queue of its own, and two Deweys on one PostgreSQL.
+"""docs/scaling.md: two Godots, each with its own server, worker and queue, and two Deweys on one PostgreSQL.
 
-Callers log at both while one's Dewey and the other's worker are killed and come back: each line is stored once, and
-through either Godot all of them are read.
+Callers log to both while the Dewey of one and the worker of the other are killed and restarted: each line is stored once, and
+all lines can be read through either Godot.
 """
 import asyncio
 import unittest

@@ -1,4 +1,4 @@
-"""A whole installation with a token: everything works for those who have it, and nothing for those who have not."""
+"""A complete installation with a token: every endpoint works with the token and is refused without it."""
 import contextlib
 import http.server
 import json

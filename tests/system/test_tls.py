@@ -1,4 +1,4 @@
-"""TLS with peers that are not ours: Python's ssl and websockets as clients and as servers, and plain junk."""
+"""TLS with third-party peers: Python's ssl and websockets as clients and as servers, and invalid bytes."""
 import asyncio
 import json
 import re

@@ -1,4 +1,4 @@
-"""Peers in TLS that mean harm or do not know better: each costs itself alone, and is told what can be told.
+"""Malicious and misconfigured TLS peers: each affects its own connection only, and gets an error where one can be sent.
 """
 import json
 import os

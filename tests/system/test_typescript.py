@@ -1,7 +1,7 @@
-"""What the TypeScript SDK's WebSocket client asks of a server, each thing by itself, as that client sees it.
+"""Single requests of the TypeScript SDK's WebSocket client, as that client sees them.
 
-Happy path: a case of tests/peers/ts_rows.mjs plays against a real server and says what it saw; the expectation stands
-here. Where it is about our client, a server made with the same SDK (ts_server.mjs) is the other side.
+Happy path: a case of tests/peers/ts_rows.mjs runs against a real server and prints its result, which is compared with the
+expectation here. For tests of our client the server is built with the same SDK (ts_server.mjs).
 """
 import json
 import re
