@@ -155,7 +155,8 @@ Test(server_access, hosts_from_environment_and_setter) {
   fixture_setup();
   setenv("ICCM_ALLOWED_HOSTS", "dewey.example, *.example", 1);
   server = test_server_start();
-  cr_expect(fixture_logged("ICCM_ALLOWED_HOSTS: \"*.example\" cannot match any request: expected a host name"));
+  cr_expect(
+      fixture_logged("ICCM_ALLOWED_HOSTS: \"*.example\" cannot match any request: expected a host name"));
   expect_status(GET_AT("dewey.example:9020"), "200");
   expect_status(GET_AT("other.example"), "403");
   cr_expect_eq(mcp_server_set_allowed_hosts(server, "*"), MCP_ESTATE);
@@ -170,7 +171,8 @@ Test(server_access, hosts_from_environment_and_setter) {
   cr_expect_eq(mcp_server_set_allowed_hosts(server, NULL), 0);
   cr_expect_eq(mcp_server_set_allowed_origins(server, "localhost:3000,http://fine/"), 0);
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
-  cr_expect(fixture_logged("ICCM_ALLOWED_ORIGINS: \"localhost:3000\" cannot match any request: expected scheme://host:port"));
+  cr_expect(fixture_logged(
+      "ICCM_ALLOWED_ORIGINS: \"localhost:3000\" cannot match any request: expected scheme://host:port"));
   cr_expect(!fixture_logged("\"http://fine/\" cannot match any request"));
   expect_status(GET_AT("dewey.example"), "403");
   expect_status(UPGRADE_WITH("Origin: http://fine\r\n"), "101");
