@@ -5,6 +5,7 @@
  * allocation has a chunk to itself, which is reallocated with it, so that no unused chunk is left. */
 #include "base/arena.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { CHUNK_BYTES = 4096, ALIGN = 16, TRIM_FROM_BYTES = 64 << 10 };
@@ -41,6 +42,7 @@ void *mcp__arena_alloc(mcp__arena_t *arena, size_t size) {
   }
   void *memory = chunk->data + chunk->used;
   chunk->used += size;
+  assert(chunk->used <= chunk->cap && arena->used <= arena->max);
   return memory;
 }
 
@@ -110,6 +112,7 @@ static void free_down_to(mcp__arena_t *arena, const chunk_t *last) {
   while (arena->chunks != last) {
     chunk_t *chunk = arena->chunks;
     arena->chunks = chunk->next;
+    assert(arena->used >= chunk->cap);
     arena->used -= chunk->cap;
     mcp__free(chunk);
   }

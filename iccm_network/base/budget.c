@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 mcp__budget_address_t *mcp__budget_join(mcp__budget_t *budget, uint64_t network) {
   mcp__budget_address_t *address = budget->addresses;
   while (address != NULL && address->network != network)
@@ -22,12 +23,14 @@ mcp__budget_address_t *mcp__budget_join(mcp__budget_t *budget, uint64_t network)
 }
 
 void mcp__budget_leave(mcp__budget_t *budget, mcp__budget_address_t *address) {
+  assert(address->connections > 0);
   address->connections--;
   budget->active -= address->connections == 0;
   mcp__budget_release(budget, address);
 }
 
 void mcp__budget_release(mcp__budget_t *budget, mcp__budget_address_t *address) {
+  assert(address->users > 0);
   if (--address->users > 0)
     return;
   mcp__budget_address_t **at = &budget->addresses;

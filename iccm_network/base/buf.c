@@ -1,6 +1,7 @@
 /* buf.c: see buf.h. */
 #include "base/buf.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdarg.h>
@@ -37,6 +38,7 @@ static char *resize(const mcp__buf_t *buf, size_t cap) {
 }
 
 int mcp__buf_reserve(mcp__buf_t *buf, size_t extra) {
+  assert(buf->len <= buf->cap && buf->len <= buf->max && (buf->data != NULL) == (buf->cap > 0));
   if (extra <= buf->cap - buf->len)
     return 0;
   if (extra > buf->max - buf->len)
@@ -126,6 +128,7 @@ int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len) {
         to = append_escape(to, byte);
     }
     buf->len = (size_t)(to - buf->data);
+    assert(buf->len <= buf->cap);
     text += step;
     len -= step;
   }
@@ -133,6 +136,7 @@ int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len) {
 }
 
 void mcp__buf_consume(mcp__buf_t *buf, size_t len) {
+  assert(len <= buf->len);
   buf->len -= len;
   if (buf->len > 0)
     memmove(buf->data, buf->data + len, buf->len);

@@ -2,6 +2,7 @@
  * or when its parent is cancelled. */
 #include "base/parent.h"
 
+#include <assert.h>
 int mcp__parent_may_adopt(const mcp__parent_t *parent) {
   if (parent->on_pool)
     return MCP_ESTATE;
@@ -20,6 +21,8 @@ void mcp__parent_adopt(mcp__parent_t *parent, mcp__child_t *child) {
 void mcp__child_leave(mcp__child_t *child) {
   if (child->parent == NULL)
     return;
+  assert(child->prev != NULL ? child->prev->next == child : child->parent->children == child);
+  assert(child->next == NULL || child->next->prev == child);
   *(child->prev != NULL ? &child->prev->next : &child->parent->children) = child->next;
   if (child->next != NULL)
     child->next->prev = child->prev;

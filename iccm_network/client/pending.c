@@ -2,6 +2,7 @@
  * its end: calls with the same time limit, which are most calls, are added in one step. */
 #include "client/pending.h"
 
+#include <assert.h>
 #include <uv.h>
 
 enum { FIRST_SLOTS = 16, BACKOFF_MIN_MS = 100, BACKOFF_MAX_MS = 30000 };
@@ -39,6 +40,8 @@ int mcp__pending_add(mcp__pending_t *pending, mcp__pending_call_t *call) {
   call->next = before != NULL ? before->next : pending->first;
   *(before != NULL ? &before->next : &pending->first) = call;
   *(call->next != NULL ? &call->next->prev : &pending->last) = call;
+  assert(waiting->prev == NULL || waiting->prev->deadline_ms <= waiting->deadline_ms);
+  assert(waiting->next == NULL || waiting->deadline_ms <= waiting->next->deadline_ms);
   pending->count++;
   return 0;
 }
@@ -52,15 +55,21 @@ mcp__pending_call_t *mcp__pending_find(const mcp__pending_t *pending, uint64_t i
 
 void mcp__pending_remove(mcp__pending_t *pending, mcp__pending_call_t *call) {
   mcp__pending_call_t **slot_end = slot_of(pending, call->id);
-  while (*slot_end != call)
+  while (*slot_end != call) {
+    assert(*same != NULL);
     slot_end = &(*slot_end)->next_in_slot;
+  }
   *slot_end = call->next_in_slot;
+  assert(waiting->prev != NULL ? waiting->prev->next == waiting : pending->first == waiting);
+  assert(waiting->next != NULL ? waiting->next->prev == waiting : pending->last == waiting);
+  assert(pending->count > 0);
   *(call->prev != NULL ? &call->prev->next : &pending->first) = call->next;
   *(call->next != NULL ? &call->next->prev : &pending->last) = call->prev;
   pending->count--;
 }
 
 void mcp__pending_deinit(mcp__pending_t *pending) {
+  assert(pending->count == 0 && pending->first == NULL && pending->last == NULL);
   mcp__free(pending->slots);
   *pending = (mcp__pending_t){0};
 }

@@ -192,6 +192,9 @@ static void join_waiting(mcp_call_t *call) {
 
 static void leave_waiting(mcp_call_t *call) {
   mcp__caller_t *caller = call->caller;
+  assert(call->prev != NULL ? call->prev->next == call : caller->waiting == call);
+  assert(call->next != NULL ? call->next->prev == call : caller->last_waiting == call);
+  assert(caller->waiting_count > 0 && caller->waiting_bytes >= call->text.len);
   *(call->prev != NULL ? &call->prev->next : &caller->waiting) = call->next;
   *(call->next != NULL ? &call->next->prev : &caller->last_waiting) = call->prev;
   call->prev = call->next = NULL;
@@ -202,6 +205,9 @@ static void leave_waiting(mcp_call_t *call) {
 
 static void leave_in_flight(mcp_call_t *call) {
   mcp__caller_t *caller = call->caller;
+  assert(call->prev != NULL ? call->prev->next == call : caller->in_flight == call);
+  assert(call->next == NULL || call->next->prev == call);
+  assert(caller->in_flight_count > 0);
   *(call->prev != NULL ? &call->prev->next : &caller->in_flight) = call->next;
   if (call->next != NULL)
     call->next->prev = call->prev;
@@ -228,6 +234,8 @@ static void leave_server(mcp_call_t *call) {
   mcp__calls_t *calls = call->calls;
   if (calls == NULL)
     return;
+  assert(call->older != NULL ? call->older->newer == call : calls->oldest == call);
+  assert(call->newer != NULL ? call->newer->older == call : calls->newest == call);
   *(call->older != NULL ? &call->older->newer : &calls->oldest) = call->newer;
   *(call->newer != NULL ? &call->newer->older : &calls->newest) = call->older;
   if (calls->next == call)

@@ -125,6 +125,8 @@ static void close_with(mcp__conn_t *conn, int code, const char *reason) {
 
 static void unlink_conn(mcp__conn_t *conn) {
   mcp__conns_t *all = conn->all;
+  assert(conn->prev != NULL ? conn->prev->next == conn : all->first == conn);
+  assert(conn->next == NULL || conn->next->prev == conn);
   *(conn->prev != NULL ? &conn->prev->next : &all->first) = conn->next;
   if (conn->next != NULL)
     conn->next->prev = conn->prev;

@@ -10,6 +10,7 @@
 #define _GNU_SOURCE /* pthread_setname_np() */
 #include "server/pool.h"
 
+#include <assert.h>
 #include <pthread.h>
 
 typedef struct thread {
@@ -38,6 +39,7 @@ struct mcp__pool {
 };
 
 static void unref(mcp__pool_t *pool) { /* called with the mutex held, which it unlocks */
+  assert(pool->users > 0);
   bool last = --pool->users == 0;
   uv_mutex_unlock(&pool->mutex);
   if (!last)
@@ -67,6 +69,7 @@ static mcp__job_t *take(mcp__pool_t *pool) { /* with the mutex held; NULL: the p
   *link = job->next;
   if (*link == NULL)
     pool->end = link;
+  assert(pool->waiting[job->waits] > 0);
   pool->waiting[job->waits]--;
   pool->waiters += job->waits;
   return job;

@@ -7,6 +7,7 @@
  * through on_end; nothing is freed before on_closed. */
 #include "transport/stream.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <linux/sockios.h>
 #include <openssl/crypto.h>
@@ -16,6 +17,7 @@
 static void remove_dirty(mcp__stream_t *stream) {
   if (stream->dirty_link == NULL)
     return;
+  assert(*stream->dirty_link == stream);
   *stream->dirty_link = stream->next_dirty;
   if (stream->next_dirty != NULL)
     stream->next_dirty->dirty_link = stream->dirty_link;
