@@ -158,7 +158,7 @@ class Lives(Case):
         """Answers how long it took."""
         hello = self.hello()
         for said in (b"", hello[:50], hello, hello + b"\x14\x03\x03\x00\x01\x01"):
-            self.peer().link.sendall(said)
+            self.peer().socket.sendall(said)
         self.peer().handshake()
         self.peer().handshake().send(b"GET / HT")
         self.peer().handshake().upgrade()
