@@ -152,8 +152,8 @@ bool fetch(const options_t *options, const char *path, fetch_result_t *fetched) 
   const char *given = options->url != NULL ? options->url : mcp_env_text("GODOT_URL", NULL);
   *fetched = (fetch_result_t){.status = 0};
   mcp__buf_init(&fetched->response, FETCH_MAX_BYTES, NULL);
-  fetched->status = mcp__urls_parse(given != NULL ? given : MCP__URL_GODOT_DEFAULTS, &urls, &count, fetched->error,
-                                    sizeof fetched->error);
+  fetched->status = mcp__urls_parse(given != NULL ? given : MCP__URL_GODOT_DEFAULTS, &urls, &count,
+                                    fetched->error, sizeof fetched->error);
   bool ok = fetched->status == 0 && fetch_from(options, urls, count, given != NULL, path, fetched);
   mcp__free(urls);
   return ok;

@@ -79,9 +79,9 @@ struct mcp_client {
   unsigned links; /* links that are not freed yet */
   mcp__requests_t requests;
   uint64_t initialize_id;
-  mcp__buf_t text;                    /* the message being parsed, which modifies it */
-  char text_start[MCP__EXCERPT_SIZE]; /* its beginning, as received */
-  mcp__log_throttle_t invalid_messages;   /* invalid messages since the last log line */
+  mcp__buf_t text;                      /* the message being parsed, which modifies it */
+  char text_start[MCP__EXCERPT_SIZE];   /* its beginning, as received */
+  mcp__log_throttle_t invalid_messages; /* invalid messages since the last log line */
   mcp__arena_t arena;
   mcp_stage_t last_stage;   /* the stage that the last attempt reached */
   int status;               /* why there is no connection */
@@ -100,7 +100,7 @@ mcp_stage_t mcp_client_stage(const mcp_client_t *client) {
   switch (client->state) {
   case CONNECTING:
     return client->name_unresolved || client->endpoint->connector.lookup != NULL ? MCP_STAGE_RESOLVING
-                                                                         : MCP_STAGE_CONNECTING;
+                                                                                 : MCP_STAGE_CONNECTING;
   case HANDSHAKING:
     return client->link != NULL ? mcp__link_stage(client->link) : client->last_stage;
   case OPEN:

@@ -722,8 +722,7 @@ static void run_handler(mcp_call_t *call) {
   uint64_t began_ns = on_loop ? uv_hrtime() : 0;
   mcp__log_set_trace(&call->parent.trace);
   handler(call, call->args, tool->arg);
-  mcp__log_clear_trace(
-      &call->parent.trace); /* the call may have ended; only its address is used */
+  mcp__log_clear_trace(&call->parent.trace); /* the call may have ended; only its address is used */
   if (on_loop)
     warn_if_blocked(tool, uv_hrtime() - began_ns);
   mcp__tool_release(tool);

@@ -100,8 +100,7 @@ struct mcp_call {
   mcp__buf_t text;     /* the message; id, args and trace point into it */
   mcp__arena_t arena;
   /* Account for this memory: of the caller, or of its address once the caller has gone. */
-  mcp__budget_account_t
-      *account;
+  mcp__budget_account_t *account;
   mcp__budget_address_t *address; /* held */
   size_t charged;
   mcp__response_context_t to;

@@ -76,7 +76,8 @@ static int write_calls(const mcp__tools_t *tools, mcp__buf_t *out) {
 
 static int write_durations(const mcp__tools_t *tools, mcp__buf_t *out) {
   static const char name[] = "iccm_call_duration_seconds";
-  int status = mcp__expose_header(out, name, MCP_HISTOGRAM, "Duration of calls from message to end, by tool.");
+  int status =
+      mcp__expose_header(out, name, MCP_HISTOGRAM, "Duration of calls from message to end, by tool.");
   for (size_t i = 0; i < tools->count; i++) {
     const mcp__label_t label = {"tool", tools->table[i]->name};
     status = mcp__buf_first_error(
@@ -115,8 +116,7 @@ int mcp__write_metrics(mcp__buf_t *out, const mcp__server_gauges_t *gauges,
   };
   int status = 0;
   for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
-    status =
-        mcp__buf_first_error(
+    status = mcp__buf_first_error(
         status, write_metric(out, metrics[i].name, metrics[i].type, metrics[i].help, metrics[i].value));
   status = mcp__buf_first_error(status, write_refusals(counters, out));
   status = mcp__buf_first_error(status, write_lines(&gauges->lines, out));

@@ -205,8 +205,8 @@ static void act_on(mcp__session_t *session, mcp_call_t *call, const mcp__message
   if (message->kind == MCP__REQUEST &&
       mcp__caller_find(&session->caller, call->id_hash, message->id, message->id_len) != NULL)
     refuse_duplicate_id(result);
-  call->to = (mcp__response_context_t){message->id, message->id_len, result->protocol_version,
-                                       result->direct, false};
+  call->to = (mcp__response_context_t){message->id, message->id_len, result->protocol_version, result->direct,
+                                       false};
   call->parent.trace.id = result->trace_id != NULL ? result->trace_id : copy_trace_id(session, &call->arena);
   if (!call->no_response)
     mcp__server_log_request(session->caller.peer, call->parent.trace.id, message, result->tool);

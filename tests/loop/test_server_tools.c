@@ -634,7 +634,7 @@ Test(server_tools, pages_while_tools_come_and_go) {
   cr_expect_eq(*names, expected[first]);
   snprintf(cursor, sizeof cursor, "n");
   turn_page(21, cursor);
-  cr_expect(raw_client_response_has(
-      peer, 21, "\"code\":-32602,\"message\":\"/cursor: unknown cursor; omit it"));
+  cr_expect(
+      raw_client_response_has(peer, 21, "\"code\":-32602,\"message\":\"/cursor: unknown cursor; omit it"));
   close_all();
 }
