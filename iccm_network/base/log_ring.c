@@ -50,7 +50,7 @@ static size_t oldest_size(const mcp__log_ring_t *ring) {
 }
 
 static void drop_oldest(mcp__log_ring_t *ring) {
-  assert(lines->count > 0);
+  assert(ring->count > 0);
   ring->begin += oldest_size(ring);
   if (ring->wrapped != 0 && ring->begin == ring->wrapped)
     ring->begin = ring->wrapped = 0;
@@ -94,10 +94,10 @@ void mcp__log_ring_push(mcp__log_ring_t *ring, const mcp__log_record_t *record) 
   }
   ring->end += size;
   ring->count++;
-  /* Wrapped: free space is between behind and first. Not wrapped: the lines are between first and behind. */
-  assert(lines->wrapped != 0 ? lines->behind <= lines->first && lines->first < lines->wrapped
-                             : lines->first < lines->behind);
-  assert(lines->behind <= lines->size && lines->wrapped <= lines->size && lines->count <= lines->max_count);
+  /* Wrapped: free space is between end and begin. Not wrapped: the lines are between begin and end. */
+  assert(ring->wrapped != 0 ? ring->end <= ring->begin && ring->begin < ring->wrapped
+                            : ring->begin < ring->end);
+  assert(ring->end <= ring->size && ring->wrapped <= ring->size && ring->count <= ring->max_count);
 }
 
 bool mcp__log_ring_pop(mcp__log_ring_t *ring, mcp__log_record_t *record, mcp__buf_t *memory) {

@@ -40,8 +40,8 @@ int mcp__pending_add(mcp__pending_t *pending, mcp__pending_call_t *call) {
   call->next = before != NULL ? before->next : pending->first;
   *(before != NULL ? &before->next : &pending->first) = call;
   *(call->next != NULL ? &call->next->prev : &pending->last) = call;
-  assert(waiting->prev == NULL || waiting->prev->deadline_ms <= waiting->deadline_ms);
-  assert(waiting->next == NULL || waiting->deadline_ms <= waiting->next->deadline_ms);
+  assert(call->prev == NULL || call->prev->deadline_ms <= call->deadline_ms);
+  assert(call->next == NULL || call->deadline_ms <= call->next->deadline_ms);
   pending->count++;
   return 0;
 }
@@ -56,12 +56,12 @@ mcp__pending_call_t *mcp__pending_find(const mcp__pending_t *pending, uint64_t i
 void mcp__pending_remove(mcp__pending_t *pending, mcp__pending_call_t *call) {
   mcp__pending_call_t **slot_end = slot_of(pending, call->id);
   while (*slot_end != call) {
-    assert(*same != NULL);
+    assert(*slot_end != NULL);
     slot_end = &(*slot_end)->next_in_slot;
   }
   *slot_end = call->next_in_slot;
-  assert(waiting->prev != NULL ? waiting->prev->next == waiting : pending->first == waiting);
-  assert(waiting->next != NULL ? waiting->next->prev == waiting : pending->last == waiting);
+  assert(call->prev != NULL ? call->prev->next == call : pending->first == call);
+  assert(call->next != NULL ? call->next->prev == call : pending->last == call);
   assert(pending->count > 0);
   *(call->prev != NULL ? &call->prev->next : &pending->first) = call->next;
   *(call->next != NULL ? &call->next->prev : &pending->last) = call->prev;

@@ -55,9 +55,9 @@ static request_t *request_of(mcp__pending_call_t *pending_call) {
 }
 
 static void remove_unsent(mcp__requests_t *requests, request_t *request) {
-  assert(request->prev != NULL ? request->prev->next == request : all->first == request);
-  assert(request->next != NULL ? request->next->prev == request : all->last == request);
-  assert(all->unsent > 0 && all->unsent_bytes >= request->text.len);
+  assert(request->prev != NULL ? request->prev->next == request : requests->first == request);
+  assert(request->next != NULL ? request->next->prev == request : requests->last == request);
+  assert(requests->unsent > 0 && requests->unsent_bytes >= request->text.len);
   *(request->prev != NULL ? &request->prev->next : &requests->first) = request->next;
   *(request->next != NULL ? &request->next->prev : &requests->last) = request->prev;
   requests->unsent--;
