@@ -388,9 +388,9 @@ class Refusing(unittest.TestCase):
         with contextlib.ExitStack() as stack:
             runs = []
             for variables, words in (
-                ({"LOG_RETENTION_DAYS": "x"}, 'dewey cannot start: env: LOG_RETENTION_DAYS is "x": a whole number'),
-                ({"ICCM_MAX_CONNECTIONS": "0"}, 'cannot start: env: ICCM_MAX_CONNECTIONS is "0": a whole number'),
-                ({"BATCH_SIZE": "many"}, 'cannot start: env: BATCH_SIZE is "many": a whole number'),
+                ({"LOG_RETENTION_DAYS": "x"}, 'dewey cannot start: env: LOG_RETENTION_DAYS is "x": expected a whole number'),
+                ({"ICCM_MAX_CONNECTIONS": "0"}, 'cannot start: env: ICCM_MAX_CONNECTIONS is "0": expected a whole number'),
+                ({"BATCH_SIZE": "many"}, 'cannot start: env: BATCH_SIZE is "many": expected a whole number'),
                 ({"GODOT_SPOOL_MAX_BYTES": "9999", "GODOT_SPOOL_DIR": "/dev/null/x"}, "godot-worker cannot start: spool: /dev/null/x"),
                 ({}, "redis cannot start: Found an empty AOF manifest"),
             ):

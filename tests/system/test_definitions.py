@@ -86,7 +86,7 @@ class Definitions(unittest.TestCase):
 class ErrorCodes(unittest.TestCase):
     def test_of_horace_are_in_the_documentation(self):
         sources = "".join(file.read_text() for file in (SOURCE / "examples/horace").glob("*.c"))
-        said = set(re.findall(r'\btrouble_(?:say|retry)\([^"]*"([A-Z_]+)"', sources))
+        said = set(re.findall(r'\bfailure_set(?:_retry)?\([^"]*"([A-Z_]+)"', sources))
         rows = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) ", (SOURCE / "docs/errors.md").read_text(), re.M)
         documented = set(re.findall(r"`([A-Z_]+)`", "".join(rows)))
         self.assertEqual({code for code in documented if not code.startswith("MCP_")}, said)
