@@ -3,21 +3,33 @@
  * A component consists of its tools, their handlers and three lines in main:
  *
  *     mcp_server_t *server = mcp_server_new("echo", "1.0.0", 9000, tools);
- *     int status = mcp_server_run(server);
+ *     int status = server != NULL ? mcp_server_run(server) : 1;
  *     mcp_server_free(server);
+ *
+ * Terms
+ * - Peer: the program at the other end of a connection. Caller: the peer that made a call.
+ * - Started: a server is started from mcp_server_start() or mcp_server_run() until its stop has ended. Then
+ *   its settings can be changed, and it can be started again.
+ * - Direct call: a JSON-RPC request whose method is the name of a tool and whose params are the arguments.
+ *   Servers accept it from callers that do not use tools/call.
+ * - Trace id: a text that identifies one request across all components. Span: an id of one call within a
+ *   trace.
+ * - Godot: the MCP server that collects the log lines of all components by its tool logger_log.
  *
  * Conventions
  * - Return values: a function that returns int returns 0 on success and a negative code on failure, unless
  *   its comment describes another value. mcp_strerror() has a text for each code.
  * - Text is UTF-8 and ends with NUL. A text with a length parameter need not end with NUL.
  * - Times: names that end in _ms are milliseconds, names that end in _us are microseconds.
- * - Ownership: "borrowed" memory belongs to the other side. "Stolen" memory belongs to the library from
- *   the call on, also when the call fails. Everything else is copied.
- * - Callbacks run on the loop thread, and never before the function that registered them has returned. A
- *   callback that reports a result runs exactly once. The user pointer is the last parameter, named arg.
- *   Exceptions are stated at the callback.
+ * - Pointers: a pointer must not be NULL unless its comment permits that.
+ * - Ownership: "borrowed" memory is not copied and stays with its owner, who must not change or free it while
+ *   it is borrowed. "Stolen" memory belongs to the library when the function is called, also if the function
+ *   fails. Everything else is copied.
+ * - Callbacks run on the loop thread, must not block, and never run before the function that registered them
+ *   has returned. A callback that reports a result runs exactly once. Its last parameter, arg, is the pointer
+ *   that was registered with it; it is borrowed. Exceptions are stated at the callback.
  * - Threads: the last sentence of a comment names the thread that may call the function:
- *   - "Any thread": thread-safe.
+ *   - "Any thread": thread-safe. "One at a time" means that two threads must not call it at the same moment.
  *   - "Loop thread": the thread that runs the loop of the server or client. Before the server is started
  *     or the client is used: any thread, one at a time.
  *   - "Pool thread": the thread of the server's pool that runs the handler of a MCP_TOOL_BLOCKING tool.
@@ -27,9 +39,10 @@
  *   leaves it. Later versions take new members from its space, and zero means the earlier behaviour, so a
  *   program runs with a later library without recompilation. A nonzero reserved member is rejected: the
  *   program was compiled for a later version of the library.
- * - Structs that the library fills may get members at their end in later versions. Keep pointers to them,
- *   and do not copy them by their size.
- * - The library ignores SIGPIPE for the whole process, because a write after a reset must not end it.
+ * - Structs that the library fills may get members at their end in later versions. Read their members through
+ *   the pointer, and do not copy a whole struct.
+ * - The whole process ignores SIGPIPE from the first start of a server or creation of a client on, because a
+ *   write after a connection reset must not end the process.
  */
 #ifndef ICCM_NETWORK_H
 #define ICCM_NETWORK_H
@@ -70,13 +83,14 @@ extern "C" {
  * NULL and must not be freed. Any thread. */
 MCP_EXPORT const char *mcp_version(void);
 
-/* libuv's uv_loop_t. A program that creates its own loop includes <uv.h>, which requires gnu11. */
+/* libuv's uv_loop_t. A program that creates its own loop includes <uv.h>; compile it with -std=gnu11 or
+ * newer, and link it with libuv. */
 struct uv_loop_s;
 
 /* A server, which serves tools. Created by mcp_server_new(). */
 typedef struct mcp_server mcp_server_t;
 
-/* A client, which calls the tools of one peer. Created by mcp_client_new(). */
+/* A client, which calls the tools of one server. Created by mcp_client_new(). */
 typedef struct mcp_client mcp_client_t;
 
 /* One tools/call request that a server has received and not yet responded to. The library passes it to the
@@ -85,8 +99,8 @@ typedef struct mcp_call mcp_call_t;
 
 /* ---- Errors -------------------------------------------------------------------------------------------
  * All codes are in one int, in three ranges: system errors (-4095 to -1: a negative errno, which is also
- * libuv's code), errors of the library (-5099 to -5000), and JSON-RPC errors (-32768 to -32000), which a peer
- * sends or receives. */
+ * libuv's code), errors of the library (-5099 to -5000), and JSON-RPC errors (-32768 to -32000), which peers
+ * send and receive. */
 
 /* The errors of the library: X(name, code, text) for each. docs/errors.md describes causes and remedies. */
 #define MCP_ERROR_MAP(X)                                                                                     \
@@ -155,14 +169,14 @@ enum {
 #undef MCP_ERROR_ENUM
 };
 
-/* Returns the text of a code. The text is static: it is never NULL and must not be freed. An unknown code
- * returns "unknown error". Any thread. */
+/* Returns the text of a code: "success" for 0, "unknown error" for an unknown code. The text is static: it is
+ * never NULL and must not be freed. Any thread. */
 MCP_EXPORT const char *mcp_strerror(int code);
 
-/* Returns a one-line description of the last error on this thread. These functions set it when they fail:
- * each mcp_..._new(), mcp_json_read(), mcp_server_metric(), mcp_server_counter(), mcp_server_set_tls(),
- * mcp_client_set_tls_ca(), mcp_sync_client_call() and mcp_server_test_call(). The text is valid until the
- * next error on this thread and must not be freed. Any thread. */
+/* Returns a one-line description of the last error on this thread, or "" if there was none. Only functions
+ * whose comments mention mcp_last_error() set it, on the errors stated there. Read it directly after such an
+ * error: the text is valid until the next call of the library on this thread. It must not be freed. Any
+ * thread. */
 MCP_EXPORT const char *mcp_last_error(void);
 
 /* ---- Logging and memory ---------------------------------------------------------------------------- */
@@ -182,8 +196,8 @@ enum {
  * level is a MCP_LOG_... constant. part names the origin of the line, such as "worker"; NULL means "log".
  * In Godot the line is attributed to the running server named part, or else to the first one started.
  * format and its arguments are as for printf(); the message is cut at 8 KiB. A line that a handler logs
- * before it returns or ends its call gets the trace id and the span of that call; later use
- * mcp_call_log().
+ * before it returns or ends its call gets the trace id and the span of that call. For a call that is ended
+ * later, use mcp_call_log() after the handler has returned.
  *
  * While a server runs, the function makes no system call, except that of a lock when several threads log
  * at the same instant. A thread of the library writes the line to stderr within 50 ms and sends it to
@@ -196,9 +210,9 @@ MCP_EXPORT void mcp_log(int level, const char *part, const char *format, ...) MC
  * trace_id may be NULL; Godot receives only trace ids of at most 128 bytes. data may be NULL; it is
  * borrowed until the function returns. Data of more than 128 KiB is replaced by its size.
  *
- * Secrets in data are replaced first: the value of each member, at any depth, whose name is or ends in
- * password, token, api_key, authorization, secret or a name added by mcp_log_redact() becomes
- * "[REDACTED]". The comparison ignores case and word separators (accessToken, API-KEY). Any thread. */
+ * Secrets in data are replaced by "[REDACTED]" first. A secret is the value of a member, at any depth, whose
+ * name is or ends in password, token, api_key, authorization, secret or a name added by mcp_log_redact(). The
+ * comparison ignores case and word separators (accessToken, API-KEY). Any thread. */
 MCP_EXPORT void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_val *data,
                              const char *format, ...) MCP_PRINTF(5, 6);
 
@@ -208,17 +222,19 @@ MCP_EXPORT void mcp_log_data(int level, const char *part, const char *trace_id, 
  * - MCP_EINVAL: name is NULL or is not such a name.
  * - MCP_ELIMIT: 59 names have been added.
  *
- * One thread at a time. */
+ * Any thread, one at a time. */
 MCP_EXPORT int mcp_log_redact(const char *name);
 
-/* Receives a log line instead of stderr. text is the message, the data and the trace id on one line, safe
- * to be shown (see mcp_printable_next()). part and text are borrowed until the callback returns. The
- * callback runs on the thread that made the line, which may be any thread, and must not block. */
+/* Receives each log line that would otherwise be written to stderr. level is a MCP_LOG_... constant. text is
+ * the message, the data and the trace id on one line, safe to be shown (see mcp_printable_next()). part and
+ * text are borrowed until the callback returns. The callback runs on the thread that logs, which may be any
+ * thread, several at a time, and must not block. */
 typedef void (*mcp_log_cb)(int level, const char *part, const char *text, void *arg);
 
-/* Sends log lines to cb instead of stderr. Call it before any other function of the library. cb NULL sends
- * them to stderr. Lines below min_level, a MCP_LOG_... constant, are not shown. Without this call the
- * minimum is LOG_LEVEL from the environment, or INFO. Godot may request lines of another level for itself. */
+/* Sends log lines to cb instead of stderr, or to stderr if cb is NULL. Call it before any other function of
+ * the library. min_level is a MCP_LOG_... constant: lines of a lower level are dropped. MCP_LOG_ERROR + 1
+ * drops all lines. Without this call the minimum is LOG_LEVEL from the environment, or INFO. The minimum also
+ * applies to lines for Godot, unless Godot requests another level. Any thread, one at a time. */
 MCP_EXPORT void mcp_set_log_handler(mcp_log_cb cb, int min_level, void *arg);
 
 /* Converts the name of a level to its MCP_LOG_... constant: "INFO" to MCP_LOG_INFO. Case is ignored.
@@ -248,19 +264,22 @@ typedef struct mcp_allocator {
 /* Takes all memory of the library from the given allocator. Call it before any other function of the
  * library. allocator is copied; its functions must stay callable on any thread. Returns 0 or:
  * - MCP_ESTATE: the library has allocated memory already.
- * - MCP_EINVAL: a reserved member is not zero. */
+ * - MCP_EINVAL: a reserved member is not zero.
+ *
+ * Any thread, one at a time. */
 MCP_EXPORT int mcp_set_allocator(const mcp_allocator_t *allocator);
 
 /* Makes the library ignore its environment variables (ICCM_..., GODOT_URL, LOG_LEVEL, LOGGING_ENABLED),
  * for a program that embeds it. Call it before any other function of the library. Servers and clients then
  * have their defaults, the log shows INFO and above, and log lines are sent only to an address set by
- * mcp_server_set_log_url(). Functions that read a variable by its name (iccm_service.h) still read it. */
+ * mcp_server_set_log_url(). Functions that read a variable by its name (iccm_service.h) still read it. Any
+ * thread, one at a time. */
 MCP_EXPORT void mcp_ignore_environment(void);
 
 /* ---- JSON in text ---------------------------------------------------------------------------------- */
 
 /* Parses JSON from a peer, a file or a database, with the limits of a message: 64 levels and 12,500,000
- * values. Arguments and results need no such check: the library has parsed them.
+ * values. The arguments of a handler and the results of a call are parsed already.
  *
  * text has len bytes and is borrowed until the function returns. A byte order mark at the beginning is
  * skipped. Half a surrogate pair (\ud83d alone) becomes U+FFFD. Integers of more than 64 bits and numbers
@@ -273,23 +292,25 @@ MCP_EXPORT yyjson_doc *mcp_json_read(const char *text, size_t len);
 
 /* ---- Tools ----------------------------------------------------------------------------------------- */
 
-/* Handles one call of a tool. args is an object that matches the tool's input_schema, borrowed until the
- * call has been ended. arg is the arg of the tool.
+/* Handles one call of a tool. args is an object that matches the tool's input_schema. call and args are
+ * borrowed until the call is ended. arg is the arg of the tool.
  *
  * Where the schema requires an integer, yyjson_is_int() is true for any spelling (3.0, 1e1), unless the
  * number has more than 64 bits. A property that is not required may be null, which means that it is not
  * given.
  *
  * The handler must end the call with exactly one of mcp_call_reply(), mcp_call_reply_text(),
- * mcp_call_reply_content(), mcp_call_tool_error() and mcp_call_fail(), before or after it returns, and
- * also when the peer has disconnected meanwhile. The handler runs on the loop thread and must not block;
- * that of a MCP_TOOL_BLOCKING tool runs on a pool thread. */
+ * mcp_call_reply_content(), mcp_call_tool_error() and mcp_call_fail(), before or after it returns, also if
+ * the call has been cancelled (see mcp_call_cancelled()). A server has at most 65,536 calls that are not
+ * ended; further callers get MCP_TOOL_ERROR. The handler runs on the loop thread and must not block; that of
+ * a MCP_TOOL_BLOCKING tool runs on a pool thread. */
 typedef void (*mcp_tool_cb)(mcp_call_t *call, yyjson_val *args, void *arg);
 
 /* The flags of a tool. */
 enum {
   /* The handler may block. It runs on one of the eight threads of the server's pool and must end the call
-   * before it returns; otherwise the call fails with MCP_INTERNAL_ERROR. */
+   * before it returns; otherwise the call fails with MCP_INTERNAL_ERROR. At most 1,024 calls wait for a
+   * thread; further callers get MCP_TOOL_ERROR. */
   MCP_TOOL_BLOCKING = 1,
   /* Calls of the tool are log traffic and never become log lines. */
   MCP_TOOL_LOG_TRAFFIC = 2,
@@ -308,23 +329,23 @@ enum {
 
 /* Makes a C string of JSON that is written without escapes: MCP_JSON({"a": 1}) is "{\"a\": 1}". A line
  * break outside of strings becomes a space, and comments are removed. Invalid JSON is rejected by the
- * function that uses it. Do not use it in an argument of another macro, where the compiler may have
- * replaced true. With a strict C99 compiler do not use it for more than 4,095 bytes or for trigraphs such
- * as ??= in strings. */
+ * function that uses it. Do not use it in an argument of another macro: the preprocessor would replace names
+ * that are macros, such as true. A strict C99 compiler may reject more than 4,095 bytes, and replaces
+ * trigraphs such as ??= in strings. */
 #define MCP_JSON(...) #__VA_ARGS__
 
 /* One tool of a server. name and handler are required; the other members may be zero. */
 typedef struct mcp_tool {
   /* The name: 1 to 128 of A-Z a-z 0-9 _ - . */
   const char *name;
-  /* The description for people and models. NULL means none. */
+  /* The description, for users and language models. NULL means none. */
   const char *description;
   /* The JSON Schema of the arguments, as text; it must have "type":"object". NULL means any object. */
   const char *input_schema;
   mcp_tool_cb handler; /* handles the calls */
   void *arg;           /* passed to the handler; borrowed */
   unsigned flags;      /* MCP_TOOL_... constants, combined by | */
-  const char *title;   /* the title for people, or NULL */
+  const char *title;   /* the name shown to users, or NULL */
   /* The JSON Schema of an object that every result must match. For a result that does not match, the
    * caller receives MCP_INTERNAL_ERROR, and the log names the mismatch. As in arguments, null means not
    * given. tools/list shows the schema from protocol version 2025-06-18 on. NULL means none. */
@@ -355,10 +376,10 @@ typedef struct mcp_tool {
 /* Creates a server that offers the tools of a table up to MCP_TOOL_END. It listens, once it is started, on
  * all IPv4 and IPv6 addresses of the machine.
  *
- * name has 1 to 256 bytes; it is also the component of the server's log lines. version is any text. port
- * is 0 to 65535; port 0 picks a free one (see mcp_server_port()). Everything is copied, except that the
- * arg of each tool stays borrowed. Reads its settings from the environment (ICCM_..., see docs/api.md),
- * unless mcp_ignore_environment() was called.
+ * name has 1 to 256 bytes; it is also the component of the server's log lines. version is any UTF-8 text.
+ * port is 0 to 65535; port 0 picks a free one (see mcp_server_port()). Everything is copied, except that the
+ * arg of each tool stays borrowed. The server reads its settings from the environment (ICCM_..., see
+ * docs/api.md), unless mcp_ignore_environment() was called.
  *
  * Returns the server, which you free by mcp_server_free(). Returns NULL if name, version, port, a tool or
  * an environment variable is invalid, or memory is exhausted; mcp_last_error() and the log have the
@@ -369,18 +390,19 @@ MCP_EXPORT mcp_server_t *mcp_server_new(const char *name, const char *version, i
 /* Sets the size of the largest message that the server accepts. The server closes the connection of a
  * larger one with 1009. bytes is 1 KiB to 200 MiB. Default: ICCM_MAX_MESSAGE_BYTES, or 16 MiB. Returns 0
  * or:
- * - MCP_ESTATE: the server has been started.
+ * - MCP_ESTATE: the server is started.
  * - MCP_EINVAL: bytes is out of range.
  *
  * Loop thread. */
 MCP_EXPORT int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes);
 
 /* Sets the memory for everything that peers send and that results from it: messages, parsed arguments and
- * responses that wait. Beyond a quarter of it, the server does not read from connections that hold more
- * than their share. When all of it is used, the server closes the connections that hold most with 1013.
- * bytes is 1 MiB to 1 TiB; the server uses at least five times the message limit. Default:
- * ICCM_MAX_MEMORY_BYTES, or 1 GiB. Returns 0 or:
- * - MCP_ESTATE: the server has been started.
+ * responses that wait to be sent. While more than a quarter of it is used, the server does not read from
+ * connections that hold more than their share: the quarter is divided equally among the addresses of the
+ * peers, and the part of an address equally among its connections. When all of the memory is used, the server
+ * closes the connections that hold most with 1013. bytes is 1 MiB to 1 TiB; the server uses at least five
+ * times the message limit. Default: ICCM_MAX_MEMORY_BYTES, or 1 GiB. Returns 0 or:
+ * - MCP_ESTATE: the server is started.
  * - MCP_EINVAL: bytes is out of range.
  *
  * Loop thread. */
@@ -389,26 +411,26 @@ MCP_EXPORT int mcp_server_set_max_memory_bytes(mcp_server_t *server, size_t byte
 /* Sets the number of connections that may be open at a time; further ones get 503. connections is 1 to
  * 1,000,000. The server lowers it, with a warning, if the process may not open enough descriptors.
  * Default: ICCM_MAX_CONNECTIONS, or 1,024. Returns 0 or:
- * - MCP_ESTATE: the server has been started.
+ * - MCP_ESTATE: the server is started.
  * - MCP_EINVAL: connections is out of range.
  *
  * Loop thread. */
 MCP_EXPORT int mcp_server_set_max_connections(mcp_server_t *server, int connections);
 
 /* Sets whether peers outside private networks may connect without a token. Default: ICCM_ALLOW_PUBLIC, or
- * false. Returns 0, or MCP_ESTATE if the server has been started. Loop thread. */
+ * false. Returns 0, or MCP_ESTATE if the server is started. Loop thread. */
 MCP_EXPORT int mcp_server_set_allow_public(mcp_server_t *server, bool allow);
 
 /* Sets whether the server shares its port with other servers of the same user that also set this
  * (SO_REUSEPORT). The kernel distributes new connections among them. Port 0 still picks a free port, which
- * is not shared. Default: ICCM_REUSEPORT, or false. Returns 0, or MCP_ESTATE if the server has been
- * started. Loop thread. */
+ * is not shared. Default: ICCM_REUSEPORT, or false. Returns 0, or MCP_ESTATE if the server is started. Loop
+ * thread. */
 MCP_EXPORT int mcp_server_set_reuseport(mcp_server_t *server, bool reuse);
 
 /* Sets the origins whose browser pages may send requests without the token, in addition to the server's
  * own origin. origins is a list of "scheme://host:port", separated by commas; "*" allows any; NULL allows
  * no other origin. Default: ICCM_ALLOWED_ORIGINS, or NULL. Returns 0 or:
- * - MCP_ESTATE: the server has been started.
+ * - MCP_ESTATE: the server is started.
  * - MCP_ENOMEM: not enough memory.
  *
  * Loop thread. */
@@ -419,7 +441,7 @@ MCP_EXPORT int mcp_server_set_allowed_origins(mcp_server_t *server, const char *
  * Addresses, localhost, names without a dot and names that end in .localhost, .local, .internal, .svc or
  * .cluster.local are always allowed. Any other name gets 403, because a page could have bound its own name
  * to this machine (DNS rebinding). Default: ICCM_ALLOWED_HOSTS, or NULL. Returns 0 or:
- * - MCP_ESTATE: the server has been started.
+ * - MCP_ESTATE: the server is started.
  * - MCP_ENOMEM: not enough memory.
  *
  * Loop thread. */
@@ -431,7 +453,7 @@ MCP_EXPORT int mcp_server_set_allowed_hosts(mcp_server_t *server, const char *ho
  *
  * token has 1 to 512 of A-Z a-z 0-9 - . _ ~ + / and may end in =. NULL requires no token. The server keeps
  * only a digest of it. Default: ICCM_AUTH_TOKEN, or NULL. Returns 0 or:
- * - MCP_ESTATE: the server has been started.
+ * - MCP_ESTATE: the server is started.
  * - MCP_EINVAL: token is invalid.
  * - MCP_ENOMEM: not enough memory.
  *
@@ -444,7 +466,7 @@ MCP_EXPORT int mcp_server_set_auth_token(mcp_server_t *server, const char *token
  * then use the new content. If that is invalid, the log has the reason and the server continues with the
  * old content. If both are NULL, the server does not use TLS. Default: ICCM_TLS_CERT and ICCM_TLS_KEY, or
  * NULL. Returns 0 or:
- * - MCP_ESTATE: the server has been started.
+ * - MCP_ESTATE: the server is started.
  * - MCP_EINVAL: only one of them is NULL, or a file is invalid; mcp_last_error() names the file and the
  *   reason.
  * - MCP_ENOMEM: not enough memory.
@@ -452,10 +474,10 @@ MCP_EXPORT int mcp_server_set_auth_token(mcp_server_t *server, const char *token
  * Loop thread. */
 MCP_EXPORT int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file);
 
-/* Sets the number of connections that one address may open in a second; further ones get 503. For IPv6 an
- * address means a network of 64 bits. connects is 0 to 1,000,000; 0 means no limit. If you want a limit,
+/* Sets the number of connections that one address may open in a second; further ones get 503. All IPv6
+ * addresses of a /64 network count as one. connects is 0 to 1,000,000; 0 means no limit. If you want a limit,
  * begin with 10,000. Default: ICCM_MAX_CONNECTS_PER_SECOND, or 0. Returns 0 or:
- * - MCP_ESTATE: the server has been started.
+ * - MCP_ESTATE: the server is started.
  * - MCP_EINVAL: connects is out of range.
  * - MCP_ENOMEM: not enough memory.
  *
@@ -466,7 +488,7 @@ MCP_EXPORT int mcp_server_set_max_connects_per_second(mcp_server_t *server, int 
  * server does not read from the connection until the second is over. messages is 0 to 1,000,000; 0 means
  * no limit. If you want a limit, begin with 10,000. Default: ICCM_MAX_MESSAGES_PER_SECOND, or 0. Returns 0
  * or:
- * - MCP_ESTATE: the server has been started.
+ * - MCP_ESTATE: the server is started.
  * - MCP_EINVAL: messages is out of range.
  *
  * Loop thread. */
@@ -475,27 +497,27 @@ MCP_EXPORT int mcp_server_set_max_messages_per_second(mcp_server_t *server, int 
 /* Sets the time that a call may take. When it has passed, the call is cancelled, and the caller gets
  * MCP_INTERNAL_ERROR. timeout_ms is at least 1. Default: 300,000; there is no environment variable.
  * Returns 0 or:
- * - MCP_ESTATE: the server has been started.
+ * - MCP_ESTATE: the server is started.
  * - MCP_EINVAL: timeout_ms is 0.
  *
  * Loop thread. */
 MCP_EXPORT int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);
 
 /* Sets how long a stop waits for calls in flight (see mcp_server_stop()). timeout_ms may be 0. Default:
- * 3,000; there is no environment variable. Returns 0, or MCP_ESTATE if the server has been started. Loop
+ * 3,000; there is no environment variable. Returns 0, or MCP_ESTATE if the server is started. Loop
  * thread. */
 MCP_EXPORT int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);
 
-/* Sets the Godot that receives the server's log lines by its tool logger_log, with the server's name as
- * component. url is one address or several, as for mcp_client_new(); NULL sends lines to stderr only.
- * Default: the address of mcp_client_new_godot(), or NULL if LOGGING_ENABLED is false.
+/* Sets the address of the Godot that receives the server's log lines, with the server's name as component.
+ * url is one address or several, as for mcp_client_new(); NULL sends lines to stderr only. Default: the
+ * address of mcp_client_new_godot(), or NULL if LOGGING_ENABLED is false.
  *
  * Connections, requests, calls and their errors become log lines automatically, except for calls of tools
  * with MCP_TOOL_LOG_TRAFFIC and for lines that their handlers log before they return. A Godot that is
  * unavailable or slow delays nothing; its lines wait, see mcp_log(). A line that is sent again, to the
  * same or another address, keeps its id and created_at. Returns 0 or:
- * - MCP_ESTATE: the server has been started.
- * - MCP_EURL: url is not a valid address.
+ * - MCP_ESTATE: the server is started.
+ * - MCP_EURL: url is not a valid address; mcp_last_error() has the reason.
  * - MCP_ENOMEM: not enough memory.
  *
  * Loop thread. */
@@ -504,7 +526,7 @@ MCP_EXPORT int mcp_server_set_log_url(mcp_server_t *server, const char *url);
 /* Returns the params of a notification to one client that declared the experimental capability of
  * mcp_server_set_experimental_capability(), or NULL to send none this time. initialize_params are the
  * params of that client's initialize request, borrowed until the callback returns. The returned document
- * is stolen. The callback runs on the loop thread, when the server writes its output. */
+ * is stolen. The callback runs on the loop thread, before the server sends the notification. */
 typedef yyjson_mut_doc *(*mcp_capability_cb)(mcp_server_t *server, yyjson_val *initialize_params, void *arg);
 
 /* Sends notifications to clients that declare an experimental capability in initialize. The method is
@@ -514,7 +536,7 @@ typedef yyjson_mut_doc *(*mcp_capability_cb)(mcp_server_t *server, yyjson_val *i
  * capability has 1 to 128 bytes. The client must declare it as an object. The server keeps initialize
  * params of at most 4 KiB; a client that sent larger ones gets no notification. A server has at most one
  * such capability. Returns 0 or:
- * - MCP_ESTATE: the server has been started, or has a capability already.
+ * - MCP_ESTATE: the server is started, or has a capability already.
  * - MCP_EINVAL: capability is not 1 to 128 bytes of UTF-8.
  * - MCP_ENOMEM: not enough memory.
  *
@@ -523,16 +545,16 @@ MCP_EXPORT int mcp_server_set_experimental_capability(mcp_server_t *server, cons
                                                       mcp_capability_cb cb, void *arg);
 
 /* Sends the notification of mcp_server_set_experimental_capability() to each client that declared the
- * capability. Loop thread. */
+ * capability. Calls that follow each other directly may result in one notification. Loop thread. */
 MCP_EXPORT void mcp_server_notify(mcp_server_t *server);
 
 /* Reports whether a dependency of the server is available. While one is unavailable, GET /readyz returns
  * 503 and lists the dependencies and their reasons.
  *
- * dependency is its name, such as "disk". reason NULL means that it is available; any other text is the
- * reason for an operator, which everybody who reaches the port can read unless there is a token. Each
- * change between the two is logged. Returns 0, or MCP_ENOMEM, in which case nothing has changed. Any
- * thread, until the server is freed. */
+ * dependency is its name, such as "disk". reason is NULL if it is available, otherwise a description for
+ * the operator. Unless the server requires a token, anyone who can reach the port can read it. Each change
+ * between available and unavailable is logged. Returns 0, or MCP_ENOMEM: nothing has changed. Any thread,
+ * until the server is freed. */
 MCP_EXPORT int mcp_server_set_dependency(mcp_server_t *server, const char *dependency, const char *reason);
 
 /* A metric of a server, which GET /metrics shows in the text format of Prometheus, together with those of
@@ -541,7 +563,7 @@ MCP_EXPORT int mcp_server_set_dependency(mcp_server_t *server, const char *depen
  *     heat = mcp_server_metric(server, MCP_GAUGE, "oven_celsius", "Temperature.", "shelf");
  *     mcp_metric_set(heat, "upper", 180);
  *
- * The server owns it: it exists as long as the server, and as long as calls that outlive the server. */
+ * The server owns it. It is valid until the server is freed, and in a handler until its call is ended. */
 typedef struct mcp_metric mcp_metric_t;
 
 /* The types of metrics. */
@@ -611,9 +633,9 @@ MCP_EXPORT int mcp_server_remove_tool(mcp_server_t *server, const char *name);
 
 /* Runs the server on a private loop until SIGTERM or SIGINT, then stops it gracefully. A second signal
  * ends the process at once with status 128 + its number. Returns 0 after the stop, or a code:
- * - MCP_ETIMEOUT: the server has stopped, but a blocking handler is still running. Do not free the objects
- *   that it uses; end the process.
- * - MCP_ESTATE: the server has been started already.
+ * - MCP_ETIMEOUT: the server has stopped, but a blocking handler is still running. You can free the server,
+ *   but not the objects that the handler uses; then end the process.
+ * - MCP_ESTATE: the server is started already.
  * - MCP_EADDRINUSE, MCP_EACCES, MCP_ENOMEM or another system error: the server could not start; the log
  *   has the reason.
  *
@@ -621,41 +643,40 @@ MCP_EXPORT int mcp_server_remove_tool(mcp_server_t *server, const char *name);
 MCP_EXPORT int mcp_server_run(mcp_server_t *server);
 
 /* Starts the server on your loop: binds and listens at once, and serves while the loop runs. loop is
- * borrowed and must outlive the server. Returns 0, or a code; then the server does not listen, and the
- * loop must run once more before it is closed:
- * - MCP_ESTATE: the server has been started already.
+ * borrowed until the server has stopped. Returns 0. On failure returns a code, the server does not listen,
+ * and the loop must run once more before it is closed:
+ * - MCP_ESTATE: the server is started already.
  * - MCP_EADDRINUSE, MCP_EACCES, MCP_ENOMEM or another system error: the server could not start; the log
  *   has the reason.
  *
  * Loop thread. */
 MCP_EXPORT int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop);
 
-/* Returns the port of the server. Once it is started this is the port in use, also if it was created with
- * port 0; before that it is the port given to mcp_server_new(). Loop thread. */
+/* Returns the port of the server. Once it has been started this is the port in use, also if it was created
+ * with port 0; before that it is the port given to mcp_server_new(). Loop thread. */
 MCP_EXPORT int mcp_server_port(const mcp_server_t *server);
 
-/* Reports an event of a server: the end of a stop, or an interval of a timer. Runs on the loop thread. */
+/* Runs at the end of a stop, or at each interval of a timer, on the loop thread. */
 typedef void (*mcp_server_cb)(mcp_server_t *server, void *arg);
 
 /* Stops the server gracefully, then calls cb once. The server
  * - accepts no more connections,
- * - lets calls in flight finish within the shutdown timeout; those that have not get the error "the server
- *   is stopping" (MCP_INTERNAL_ERROR),
- * - does not begin calls that arrive meanwhile: they get the error "the server is stopping, retry later"
- *   (MCP_TOOL_ERROR, with data.retry true),
+ * - lets calls in flight finish within the shutdown timeout; calls that take longer get the error "the
+ *   server is stopping" (MCP_INTERNAL_ERROR),
+ * - does not begin calls that arrive during the stop: they get the error "the server is stopping,
+ *   retry later" (MCP_TOOL_ERROR, with data.retry true),
  * - closes connections with 1012 (service restart),
- * - sends the remaining log lines to Godot, for at most the shutdown timeout again, while Godot accepts
- *   them.
+ * - sends the remaining log lines to Godot while Godot accepts them, for at most another shutdown timeout.
  *
- * cb may be NULL, and may free the server. Handlers must still end the calls that they have not ended by
- * then; the memory of such a call remains until that. Returns 0, or MCP_ESTATE if the server is not
+ * cb may be NULL, and may free the server. A handler must still end a call that it has not ended by then; the
+ * memory of the call is freed at that time. Returns 0, or MCP_ESTATE if the server is not
  * started or is stopping already; cb then never runs. Loop thread. */
 MCP_EXPORT int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg);
 
 /* Calls cb every interval_ms while the server runs, the first time interval_ms after the start. cb runs on
  * the loop thread and must not block. A server has at most 64 timers; each is used again when the server
  * is started again. Returns 0 or:
- * - MCP_ESTATE: the server has been started.
+ * - MCP_ESTATE: the server is started.
  * - MCP_EINVAL: interval_ms is 0.
  * - MCP_ELIMIT: the server has 64 timers already.
  * - MCP_ENOMEM: not enough memory.
@@ -721,9 +742,9 @@ MCP_EXPORT yyjson_mut_val *mcp_call_ignored(mcp_call_t *call);
 /* Sends a progress notification if the caller supplied a progressToken. The function is cheap: the server
  * sends the newest report every 50 ms, and the last one directly before the response.
  *
- * progress must rise with each call of the function. total is its final value; 0 or less means unknown.
+ * progress must be greater than in the report before. total is its final value; 0 or less means unknown.
  * message may be NULL. Returns 0 or:
- * - MCP_EINVAL: progress does not rise, a number is not finite, or message is not UTF-8.
+ * - MCP_EINVAL: progress is not greater than before, a number is not finite, or message is not UTF-8.
  * - MCP_ENOMEM: not enough memory.
  * - MCP_ESTATE: the call is cancelled (see mcp_call_cancelled()).
  *
@@ -742,7 +763,7 @@ MCP_EXPORT void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call
 
 /* Ends the call with a result. result is a value of mcp_call_doc(). When this function has returned, the
  * call, its arguments and its document are invalid, whatever the return value. Returns 0 or:
- * - MCP_EENCODE: result is NULL, cannot be encoded as JSON (invalid UTF-8, not a number, out of memory) or
+ * - MCP_EENCODE: result is NULL, cannot be encoded as JSON (invalid UTF-8, NaN or infinity, out of memory) or
  *   does not match the output_schema. The caller gets MCP_INTERNAL_ERROR, and the log names the tool and
  *   the place.
  * - MCP_ESTATE: the call was cancelled (see mcp_call_cancelled()), or was ended before, which is logged.
@@ -766,13 +787,13 @@ MCP_EXPORT int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t le
  * output_schema, unless is_error is true. Both are values of mcp_call_doc(). is_error means that the tool
  * failed.
  *
- * A direct call gets structured, or content if that is NULL. With is_error, direct calls and callers of
- * protocol version 2024-11-05 get a JSON-RPC error MCP_TOOL_ERROR with the text of the first block.
+ * A direct call gets structured, or content if structured is NULL. With is_error, direct calls and callers
+ * of protocol version 2024-11-05 get a JSON-RPC error MCP_TOOL_ERROR with the text of the first block.
  *
  * When this function has returned, the call, its arguments and its document are invalid, whatever the
  * return value. Returns 0 or:
- * - MCP_EENCODE: content is NULL, or a value cannot be encoded as JSON (invalid UTF-8, not a number, out
- *   of memory), is not a valid content block, or does not match the output_schema. The caller gets
+ * - MCP_EENCODE: content is NULL, or a value cannot be encoded as JSON (invalid UTF-8, NaN or infinity,
+ *   out of memory), is not a valid content block, or does not match the output_schema. The caller gets
  *   MCP_INTERNAL_ERROR, and the log names the tool and the place.
  * - MCP_ESTATE: the call was cancelled (see mcp_call_cancelled()), or was ended before, which is logged.
  *
@@ -799,8 +820,8 @@ MCP_EXPORT int mcp_call_tool_error(mcp_call_t *call, const char *format, ...) MC
  *
  * When this function has returned, the call, its arguments and its document are invalid, whatever the
  * return value. Returns 0 or:
- * - MCP_EENCODE: data cannot be encoded as JSON (invalid UTF-8, not a number, out of memory); the caller
- *   gets the error without it.
+ * - MCP_EENCODE: data cannot be encoded as JSON (invalid UTF-8, NaN or infinity, out of memory); the caller
+ *   gets the error without data.
  * - MCP_ESTATE: the call was cancelled (see mcp_call_cancelled()), or was ended before, which is logged.
  *
  * Thread of the call. */
@@ -822,7 +843,7 @@ typedef struct mcp_result {
   yyjson_val *value;
   const char *text; /* the first text of the result's content, unchanged, or NULL */
   size_t text_len;  /* the length of text in bytes */
-  /* A one-line message for people if status is not 0 or is_error is true; otherwise NULL. */
+  /* A one-line error message if status is not 0 or is_error is true; otherwise NULL. */
   const char *message;
 } mcp_result_t;
 
@@ -833,17 +854,18 @@ typedef void (*mcp_client_cb)(mcp_client_t *client, void *arg);
  * the callback returns. */
 typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, void *arg);
 
-/* Creates a client of one peer. It connects with the first call and then reconnects automatically: it
- * tries all addresses of the host, and after a lost connection it retries with exponential backoff and
- * jitter while there are calls to send. If ICCM_AUTH_TOKEN is set, the client sends that token to each
- * peer it connects to.
+/* Creates a client of one server. It connects with the first call and then reconnects automatically: it
+ * tries all IP addresses of the host, and after a lost connection it retries with exponential backoff and
+ * jitter while there are calls to send. A client that is connected, or has calls to send, keeps its loop
+ * running until it is closed. If ICCM_AUTH_TOKEN is set, the client sends that token to each peer it connects
+ * to.
  *
  * loop is borrowed and must outlive the client. url is "ws://host:port/path"; "host:port" and "host" are
  * also accepted, and the default port is 80. "wss://..." uses TLS 1.2 or 1.3, with default port 443; the
  * peer must present a certificate for that host that is signed by an authority in the system trust store.
- * url may list up to 8 addresses, separated by commas. Each attempt to connect tries them in order, and
- * each gets the same share of the attempt's time. (In a path or query, a comma separates addresses only if
- * ws:// or wss:// follows.)
+ * url may list up to 8 addresses, separated by commas. Each attempt to connect tries them in order, each for
+ * an equal part of 5 s to connect and of another 5 s for TLS, upgrade and initialize. (In a path or query, a
+ * comma separates addresses only if ws:// or wss:// follows.)
  *
  * Returns the client, which you close by mcp_client_close() and then free by mcp_client_free(). Returns
  * NULL if url is not a valid address, ICCM_AUTH_TOKEN or, for wss://, the file ICCM_TLS_CA is invalid, or
@@ -852,9 +874,9 @@ MCP_EXPORT mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url)
 
 /* Creates a client of Godot, like mcp_client_new() with the address in GODOT_URL.
  *
- * If GODOT_URL is not set, the address is ws://godot-mcp:9060; if that name cannot be resolved, which each
- * attempt to connect tries again, it is ws://localhost:9060. At these default addresses the client sends
- * the token only over the loopback interface, and never to the name godot-mcp.
+ * If GODOT_URL is not set, each attempt to connect uses ws://godot-mcp:9060, or ws://localhost:9060 if the
+ * name godot-mcp cannot be resolved. The client then sends the token only to localhost, over the loopback
+ * interface.
  *
  * Returns the client, which you close by mcp_client_close() and then free by mcp_client_free(). Returns
  * NULL on the errors of mcp_client_new(); mcp_last_error() and the log have the reason. Loop thread. */
@@ -902,9 +924,10 @@ MCP_EXPORT int mcp_client_set_auth_token(mcp_client_t *client, const char *token
  * Loop thread. */
 MCP_EXPORT int mcp_client_set_tls_ca(mcp_client_t *client, const char *ca_file);
 
-/* Sets whether the client verifies the peer's certificate at wss:// addresses. Without verification anyone
- * in the network path can impersonate the peer. Default: true; there is no environment variable. Returns
- * 0, or MCP_ESTATE if the client has been used (a call, a request or mcp_client_connect()). Loop thread. */
+/* Sets whether the client verifies the peer's certificate at wss:// addresses. Without verification an
+ * attacker in the network path can impersonate the peer. Default: true; there is no environment variable.
+ * Returns 0, or MCP_ESTATE if the client has been used (a call, a request or mcp_client_connect()). Loop
+ * thread. */
 MCP_EXPORT int mcp_client_set_tls_verify(mcp_client_t *client, bool verify);
 
 /* Sets whether calls fail as soon as the peer is known to be unavailable. If true, a failed attempt to
@@ -965,17 +988,18 @@ typedef struct mcp_call_options {
   /* The trace id, 1 to 128 bytes of UTF-8, otherwise the function returns MCP_EINVAL. Not together with
    * parent, which has its own. Default: that of mcp_client_set_trace_id(). */
   const char *trace_id;
-  /* The call being served that needs this one; borrowed. The peer receives the trace id and the span of
-   * parent. If the caller of parent disconnects or cancels, or the deadline of parent passes, this call is
-   * cancelled as by mcp_client_cancel(). Once the handler has ended parent, the two are independent and
-   * this call continues: arg and progress_arg must not depend on parent then. */
+  /* The call being served for which this call is made; borrowed. The peer receives the trace id and the span
+   * of parent. If the caller of parent disconnects or cancels, or the deadline of parent passes, this call is
+   * cancelled as by mcp_client_cancel(). Once the handler has ended parent, this call continues
+   * independently: callbacks that run after that must not use parent. */
   mcp_call_t *parent;
-  /* Requests progress reports (_meta.progressToken) and receives them: after the function that makes the
-   * call has returned, and before the call ends. Reports whose progress does not rise are dropped.
-   * Default: NULL, no reports are requested. */
+  /* Receives progress reports, which the client requests by _meta.progressToken. It runs after the function
+   * that makes the call has returned, and before the call ends. Reports whose progress does not rise are
+   * dropped. Default: NULL, no reports are requested. */
   mcp_progress_cb progress_cb;
   void *progress_arg; /* passed to progress_cb; borrowed */
-  /* Receives the id for mcp_client_cancel(). Ids begin at 1 and are never reused. Default: NULL. */
+  /* The variable that receives the id for mcp_client_cancel(), before the function returns. Ids begin at 1
+   * and are never reused. Default: NULL. */
   uint64_t *id;
   const void *reserved[4]; /* must be zero, otherwise the function returns MCP_EINVAL */
 } mcp_call_options_t;
@@ -984,8 +1008,8 @@ typedef struct mcp_call_options {
  * arguments. options may be NULL. A parent in the options must be served on the loop of this client, and
  * its tool must not be MCP_TOOL_BLOCKING (see mcp_sync_client_call()).
  *
- * Returns 0, and cb runs exactly once; or a code, and cb never runs. The handler must still end a parent
- * in that case.
+ * Returns 0, and cb runs exactly once. On failure returns a code, and cb never runs: a handler must then end
+ * the parent itself.
  * - MCP_ELIMIT: 1,024 calls or 16 MiB wait for a connection, or 16 MiB wait to be sent.
  * - MCP_ETOOBIG: the request is larger than the message limit of the client.
  * - MCP_ECLOSED: the client is closed or closing.
@@ -999,8 +1023,8 @@ typedef struct mcp_call_options {
  * - MCP_ETIMEOUT: no response within timeout_ms. If the call was sent, the peer receives
  *   notifications/cancelled and may have served the call.
  * - MCP_EDISCONNECTED: the connection was lost after the call was sent; the peer may have served the call.
- * - MCP_EBUSY: like MCP_EDISCONNECTED, and the peer closed with 1013, because it is out of memory at the
- *   moment.
+ * - MCP_EBUSY: the peer closed the connection with 1013, because its memory is used up, after the call was
+ *   sent; the peer may have served the call.
  * - MCP_ECLOSED: the client was closed.
  * - MCP_ECANCELED: the call was cancelled by mcp_client_cancel() or with its parent.
  * - MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE, MCP_EREFUSED: the client could not connect.
@@ -1016,11 +1040,12 @@ MCP_EXPORT int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mu
  * result.
  *
  * params is a document; it is stolen. NULL means no params. options may be NULL, as for mcp_client_call().
- * A trace id is sent only if the options have one or a parent. Options that are sent to the peer replace
- * those of params._meta; params must then be an object, otherwise the function returns MCP_EINVAL.
+ * A trace id is sent only if the options have trace_id or parent. The client sends it, and the token of
+ * progress_cb, in params._meta, where they replace members of the same names; params must then be an object,
+ * otherwise the function returns MCP_EINVAL.
  *
- * Returns 0, and cb runs exactly once; or a code, and cb never runs. The codes and those that cb receives
- * are those of mcp_client_call(). Loop thread. */
+ * Returns 0, and cb runs exactly once. On failure returns a code, and cb never runs. The function and cb have
+ * the codes of mcp_client_call(). Loop thread. */
 MCP_EXPORT int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params,
                                   const mcp_call_options_t *options, mcp_result_cb cb, void *arg);
 
@@ -1029,10 +1054,10 @@ MCP_EXPORT int mcp_client_request(mcp_client_t *client, const char *method, yyjs
  * options may be NULL. They apply to all pages together, but progress_cb is ignored. The id is that of the
  * request for the first page.
  *
- * Returns 0, and cb runs exactly once; or a code of mcp_client_call(), and cb never runs. cb receives the
- * codes of mcp_client_call(); two of them have more causes:
- * - MCP_EPROTOCOL: the result is not a list, or the list does not end: it has 1,000 pages, or a page names
- *   itself as the next one.
+ * Returns 0, and cb runs exactly once. On failure returns a code of mcp_client_call(), and cb never runs. cb
+ * receives the codes of mcp_client_call(); two of them have more causes:
+ * - MCP_EPROTOCOL: the result is not a list, or the list does not end: it has more than 1,000 pages, or the
+ *   nextCursor of a page is its own cursor.
  * - MCP_ETOOBIG: the list takes more than 64 MiB of memory.
  *
  * Loop thread. */
@@ -1079,26 +1104,27 @@ MCP_EXPORT mcp_sync_client_t *mcp_sync_client_new(const char *url);
  *
  * Returns 0, and *result receives the value of mcp_result_t. On failure returns a code, mcp_last_error()
  * has the message, and *result receives the value that came with the error, or NULL. Free *result by
- * yyjson_doc_free(). The codes are the two sets of mcp_client_call(), and:
+ * yyjson_doc_free(). The codes are those that mcp_client_call() returns, those that its cb receives, and:
  * - MCP_TOOL_ERROR: the result has isError.
  * - MCP_EENV: ICCM_AUTH_TOKEN is invalid.
  * - MCP_EINVAL: the options, or the file ICCM_TLS_CA, are invalid.
  *
- * A peer that is unavailable fails the call at once. A connection that was lost since the last call is
- * reopened; a call that was sent before the loss was noticed fails with MCP_EDISCONNECTED, and the peer
- * may have served it. progress_cb runs on the calling thread, with NULL as its client; if reports arrive
- * faster than it returns, it receives the newest.
+ * If the peer is unavailable, the call fails at once. If the connection was lost since the last call, the
+ * client opens a new one. A call that was sent before the client noticed the loss fails with
+ * MCP_EDISCONNECTED, and the peer may have served it. progress_cb runs on the calling thread, with NULL as
+ * its client.
  *
  * Without a parent in the options:
- * - Any thread, except one that runs a loop, which would block; one call of a client at a time.
+ * - Any thread, except one that runs a loop, because the loop would block; one call of a client at a time.
  * - The connection is used only during a call. A peer that sends pings may close it in between.
  * - A message has at most 16 MiB.
  * - A name lookup that has begun may exceed timeout_ms: the system's resolver has its own limits.
  *
  * With a parent in the options, whose tool must be MCP_TOOL_BLOCKING (otherwise MCP_ESTATE):
- * - Pool thread; any number of calls of a client at a time. The loop that serves parent must run
- *   meanwhile.
+ * - Pool thread; any number of calls of a client at a time. The loop that serves parent must run during the
+ *   call.
  * - MCP_ECANCELED also means that the server of parent is stopping and its shutdown timeout has passed.
+ * - Of the reports that arrive while progress_cb runs, it receives only the newest.
  * - The server's loop holds the connection, one for each url, which all handlers share. It responds to
  *   pings, and it closes the connection when the server stops. The stop waits for a name lookup that has
  *   begun.
@@ -1108,9 +1134,9 @@ MCP_EXPORT mcp_sync_client_t *mcp_sync_client_new(const char *url);
 MCP_EXPORT int mcp_sync_client_call(mcp_sync_client_t *client, const char *tool, yyjson_mut_doc *args,
                                     const mcp_call_options_t *options, yyjson_doc **result);
 
-/* Closes the connection, which takes up to 1 s, and frees the client. client may be NULL. No call may be
- * running or begin later: a handler that was still running when its server had stopped may begin one, so a
- * client that such handlers use must exist until the process ends. Any thread, except one that runs a
+/* Closes the connection, which takes up to 1 s, and frees the client. client may be NULL. The client must not
+ * be used during this call or later. A blocking handler can run longer than its server (MCP_ETIMEOUT of
+ * mcp_server_run()); never free a client that such a handler may use. Any thread, except one that runs a
  * loop. */
 MCP_EXPORT void mcp_sync_client_free(mcp_sync_client_t *client);
 
@@ -1126,7 +1152,7 @@ MCP_EXPORT void mcp_sync_client_free(mcp_sync_client_t *client);
  * message, and *result receives the value that came with the error, or NULL. Free *result by
  * yyjson_doc_free().
  * - MCP_TOOL_ERROR: the tool failed, or its result has isError.
- * - MCP_ESTATE: the server has been started.
+ * - MCP_ESTATE: the server is started.
  * - MCP_EENCODE: args cannot be encoded as JSON.
  * - MCP_ENOMEM: not enough memory.
  * - Another JSON-RPC error, such as MCP_INVALID_PARAMS.

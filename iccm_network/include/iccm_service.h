@@ -1,7 +1,7 @@
-/* iccm_service.h: helpers for services: settings from the environment, a command line, a loop that ends
- * with a signal, times and ids, files that callers name, and safe display of foreign text. You need none
- * of them to serve or to call tools. They are in the same library as iccm_network.h, and its conventions
- * apply.
+/* iccm_service.h: helpers for services: settings from the environment, a command line, a loop that a signal
+ * stops, times and ids, files whose paths come from callers, and text from other programs. You need none of
+ * them to serve or to call tools. They are in the same library as iccm_network.h; the terms and conventions
+ * of that header apply here, too.
  */
 #ifndef ICCM_SERVICE_H
 #define ICCM_SERVICE_H
@@ -13,10 +13,12 @@ extern "C" {
 #endif
 
 /* ---- Environment ------------------------------------------------------------------------------------
- * These functions read a component's own settings. A variable that is unset or empty has its default. On
- * MCP_EENV, end the program: the log has a line that names the variable, its value and the allowed values. */
+ * These functions read settings of your program. A variable that is unset or empty has its default. If one
+ * of them returns MCP_EENV, end the program: the log has a line that names the variable, its value and the
+ * allowed values. */
 
-/* Reads a whole number from an environment variable: decimal digits, with a minus in front if negative.
+/* Reads a whole number from an environment variable: decimal digits, after a minus sign if the number
+ * is negative.
  *
  * *out receives the number, or fallback if the variable is unset or empty. min and max are the smallest
  * and the largest number allowed. Returns 0, or MCP_EENV if the value is not a number from min to max;
@@ -44,18 +46,18 @@ MCP_EXPORT const char *mcp_env_text(const char *name, const char *fallback);
  * error. Any thread, while no thread changes the environment. */
 MCP_EXPORT int mcp_env_directories(const char *name, const char **out);
 
-/* Determines where a component stores a file. The path is the value of the environment variable name, or,
- * if that is unset or empty, the given file name in the data directory. The data directory is ICCM_DATA,
- * default ./data; it is created if it does not exist, but not its parents.
+/* Determines the path of a file that your program stores. The path is the value of the environment variable
+ * name, or, if that is unset or empty, the given file name in the data directory. The data directory is
+ * ICCM_DATA, default ./data; it is created if it does not exist, but not its parents.
  *
  * path receives the path and has size bytes. Returns 0, or MCP_EENV if the path does not fit or the
  * directory cannot be created; path then does not change, and the log has one error. Any thread, while no
  * thread changes the environment. */
 MCP_EXPORT int mcp_env_data_path(const char *name, const char *file, char *path, size_t size);
 
-/* Logs a warning for each environment variable whose name looks like a misspelt variable of this system
- * (ICCM_AUTH_TOKN), with the nearest valid name, but never its value. The first call in a process does
- * this; later calls do nothing. mcp_service_command_line() and mcp_server_new() call it; other programs
+/* Logs a warning for each environment variable whose name looks like a misspelt variable of the
+ * components (ICCM_AUTH_TOKN), with the nearest valid name, but never its value. The first call in a process
+ * does this; later calls do nothing. mcp_service_command_line() and mcp_server_new() call it; other programs
  * call it in main. Any thread, while no thread changes the environment. */
 MCP_EXPORT void mcp_env_check(void);
 
@@ -67,7 +69,7 @@ MCP_EXPORT void mcp_env_check(void);
  *
  * Returns -1 if there are no arguments: continue. Otherwise returns the exit status of the program:
  * - 0: stdout has the help, or "name version".
- * - 1: stdout cannot be written to; stderr has one line.
+ * - 1: writing to stdout failed; stderr has one line.
  * - 2: the arguments are invalid; stderr has one line.
  *
  * Any thread. */
@@ -99,24 +101,24 @@ MCP_EXPORT int64_t mcp_time_now_us(void);
  * the years 0001 to 9999 is formatted as the nearest one inside. Any thread. */
 MCP_EXPORT void mcp_time_format(int64_t us, char text[MCP_TIME_SIZE]);
 
-/* The phrase for error messages that names the form of mcp_time_parse(). */
+/* A phrase for error messages: the form that mcp_time_parse() accepts. */
 #define MCP_TIME_FORM "a time in ISO 8601, such as 2026-11-21T07:24:07Z or 2026-11-21"
 
 /* Parses a time in ISO 8601, in the forms that services write:
  * - date and time are separated by T or a space;
  * - seconds are optional, and so is their fraction, of any length; digits below a microsecond are dropped;
  * - the zone is Z, an offset (+02:00, +0200, +02), or missing, which means UTC;
- * - a date alone means its midnight, 24:00 means that of the next day;
+ * - a date alone means 00:00 of that day; 24:00 means 00:00 of the next day;
  * - a leap second (:60) means the following second.
  *
- * text has len bytes. *us receives the time. Returns 0, or MCP_EINVAL if text has another form, names a
- * day or hour that does not exist, or is outside of the years 0001 to 9999; *us then does not change. Any
+ * text has len bytes. *us receives the time. Returns 0, or MCP_EINVAL if text has another form, has a
+ * day or time that does not exist, or is outside of the years 0001 to 9999; *us then does not change. Any
  * thread. */
 MCP_EXPORT int mcp_time_parse(const char *text, size_t len, int64_t *us);
 
-/* Parses a time as the inclusive end of a range: a date alone means the last microsecond of that day.
- * Otherwise it is the same as mcp_time_parse(). A function that deletes everything older than a time uses
- * mcp_time_parse(), which spares that day.
+/* Parses a time as the inclusive end of a range: a date alone means the last microsecond of that day. In all
+ * other respects it is the same as mcp_time_parse(). To delete everything that is older than a time, use
+ * mcp_time_parse(): it keeps the day of a date.
  *
  * text has len bytes. *us receives the time. Returns 0, or MCP_EINVAL on the errors of mcp_time_parse();
  * *us then does not change. Any thread. */
@@ -127,11 +129,11 @@ MCP_EXPORT int mcp_time_parse_end(const char *text, size_t len, int64_t *us);
 MCP_EXPORT void mcp_uuid_new(char uuid[MCP_UUID_SIZE]);
 
 /* Parses a UUID of any version and converts it to lower case. text has len bytes. uuid receives the
- * result. Returns 0, or MCP_EINVAL if text is not a UUID. Any thread. */
+ * result. Returns 0, or MCP_EINVAL if text is not a UUID; uuid then does not change. Any thread. */
 MCP_EXPORT int mcp_uuid_parse(const char *text, size_t len, char uuid[MCP_UUID_SIZE]);
 
 /* Extracts the time of a UUID of version 7, with the precision of a millisecond. *us receives it. Returns
- * 0, or MCP_EINVAL if uuid is not a UUID of version 7. Any thread. */
+ * 0, or MCP_EINVAL if uuid is not a UUID of version 7; *us then does not change. Any thread. */
 MCP_EXPORT int mcp_uuid_time_us(const char *uuid, int64_t *us);
 
 /* Creates the UUID of version 5 (RFC 9562) of a name: the same namespace and name always give the same
@@ -143,14 +145,15 @@ MCP_EXPORT int mcp_uuid_time_us(const char *uuid, int64_t *us);
 MCP_EXPORT int mcp_uuid_v5(const char *namespace_uuid, const void *name, size_t len,
                            char uuid[MCP_UUID_SIZE]);
 
-/* ---- Files that callers name ------------------------------------------------------------------------
+/* ---- Files whose paths come from callers ------------------------------------------------------------
  * Opening and reading block: call these functions on a pool thread (MCP_TOOL_BLOCKING). */
 
-/* Opens a file for reading whose path comes from a caller, only if it is inside an allowed directory.
+/* Opens a file for reading if it is inside an allowed directory. Use it if the path comes from a caller.
  *
  * directories is a list of absolute paths, separated by colons ("/a:/b c"); "" allows none. path has len
- * bytes; it is absolute and must begin with one of the directories, without leaving it by ".." or by a
- * link. Links that stay inside are followed if the kernel has openat2(2); otherwise no links are followed.
+ * bytes; it must be absolute and begin with one of the directories, and neither ".." nor a symbolic link may
+ * leave that directory. Links that stay inside are followed if the kernel has openat2(2); otherwise no links
+ * are followed.
  *
  * Returns a file descriptor (close-on-exec), which you close. On failure returns a code:
  * - MCP_EPATH: the path is not inside an allowed directory. This does not reveal whether the file exists.
@@ -163,8 +166,8 @@ MCP_EXPORT int mcp_open_beneath(const char *directories, const char *path, size_
 
 /* A reader of the JSON objects in a file, one at a time: those of a JSON array, or those that follow each
  * other, as in JSON Lines. It accepts at most 200 MiB of a file and 1,000,000 objects, each of at most 16
- * MiB and 56 levels. It uses the memory of one object. Created by mcp_json_reader_new(). Any thread, one
- * at a time. */
+ * MiB and 56 levels. It holds one object in memory at a time. Created by mcp_json_reader_new(). Any thread,
+ * one at a time. */
 typedef struct mcp_json_reader mcp_json_reader_t;
 
 /* Creates a reader of a file. fd is a file descriptor, which is stolen; the reader begins at its current
@@ -172,17 +175,17 @@ typedef struct mcp_json_reader mcp_json_reader_t;
  * fd is then closed. Any thread. */
 MCP_EXPORT mcp_json_reader_t *mcp_json_reader_new(int fd);
 
-/* Returns the next object of the file. Returns NULL at the end of the file or on an error, and for each
- * later call; mcp_json_reader_error() distinguishes the two.
+/* Returns the next object of the file. Returns NULL at the end of the file or on an error, and at each later
+ * call. mcp_json_reader_error() tells whether there was an error.
  *
  * If text is not NULL, *text receives the object as written in the file, and *len its length in bytes. The
  * object and its text are borrowed until the next call of the reader. In both, NUL and halves of surrogate
  * pairs, which not every database can store, are replaced by U+FFFD. Any thread, one at a time. */
 MCP_EXPORT yyjson_val *mcp_json_reader_next(mcp_json_reader_t *reader, const char **text, size_t *len);
 
-/* Returns the error that ended the reading, as a message for the person who named the file ("entry 3, line
- * 4, is not valid JSON: ..."). Returns NULL if there is none: the end of the file was reached, or there is
- * more to read. Borrowed until the reader is freed. Any thread, one at a time. */
+/* Returns the error that ended the reading, as a message for the caller ("entry 3, line 4, is not valid JSON:
+ * ..."). Returns NULL if there was no error so far. Borrowed until the reader is freed. Any thread, one at a
+ * time. */
 MCP_EXPORT const char *mcp_json_reader_error(const mcp_json_reader_t *reader);
 
 /* Frees a reader and closes its file. reader may be NULL. Any thread, one at a time. */
@@ -190,7 +193,7 @@ MCP_EXPORT void mcp_json_reader_free(mcp_json_reader_t *reader);
 
 /* ---- Text --------------------------------------------------------------------------------------------- */
 
-/* A borrowed text with its length. */
+/* A borrowed text with its length, for your own functions: no function of these headers uses it. */
 typedef struct mcp_text {
   const char *ptr; /* the first byte, or NULL if there is no text */
   size_t len;      /* the length in bytes */
@@ -202,32 +205,31 @@ typedef struct mcp_text {
  * BF, as some programs write in front of UTF-8, otherwise 0. text has len bytes. Any thread. */
 MCP_EXPORT size_t mcp_bom_length(const char *text, size_t len);
 
-/* Replaces the secrets in a JSON value by "[REDACTED]", with the rules of mcp_log_data(), for a program
- * that forwards log lines of others. value may be NULL. Arrays and objects below level 64 are replaced
- * entirely. Returns the number of secrets replaced, not counting those that were "[REDACTED]" already. Any
+/* Replaces the secrets in a JSON value by "[REDACTED]", with the rules of mcp_log_data(). Use it to
+ * forward log lines of other programs. value may be NULL. Arrays and objects below level 64 are replaced
+ * entirely. Returns the number of secrets replaced, without those that were "[REDACTED]" already. Any
  * thread, while no other thread uses the value. */
 MCP_EXPORT size_t mcp_redact(yyjson_mut_val *value);
 
 /* The size in bytes, including the NUL, of the text of mcp_redact_setting(). */
 enum { MCP_SHOWN_SIZE = 201 };
 
-/* Writes an address, or the value of a setting, to shown without its secrets, cut at 200 bytes.
- * "[REDACTED]" replaces
- * - everything in front of an @ (or %40), which may be a user name and password;
+/* Copies a URL or the value of a setting to shown without its secrets, cut at 200 bytes. name is the name of
+ * the setting, or NULL. "[REDACTED]" replaces
+ * - everything before an @ (or %40), which may be a user name and a password;
  * - the query and the fragment;
- * - the text after name= if name is that of a secret;
- * - the whole value if it contains a private key in PEM, or if name is that of a secret, as for
- *   mcp_log_data().
+ * - all text after "key=" if key is the name of a secret (see mcp_log_data());
+ * - the whole value if it contains a private key in PEM, or if name is the name of a secret.
  *
- * name is the name of the setting, or NULL. A path, which begins with / or ., keeps @, ? and #. Returns
- * shown. Any thread. */
+ * In a path, which begins with / or ., the characters @, ? and # have no meaning. Returns shown. Any thread.
+ */
 MCP_EXPORT const char *mcp_redact_setting(const char *name, const char *value, char shown[MCP_SHOWN_SIZE]);
 
 /* The size in bytes, including the NUL, of the text of mcp_printable_next(). */
 enum { MCP_PRINTABLE_SIZE = 8 };
 
-/* Converts the first character of a foreign text to a form that is safe to show to people, as the log and
- * iccm do. Call it repeatedly to convert a whole text.
+/* Converts the first character of a text from another program to a form that is safe to show on a terminal,
+ * as the log and iccm do. Call it repeatedly to convert a whole text.
  *
  * text has len bytes, at least 1. shown receives the character, or an escape (\n, \u009b, \xff) for
  * control characters (C0, DEL, C1), for marks that reorder text or end its line, and for bytes that are
