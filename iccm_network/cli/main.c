@@ -89,7 +89,7 @@ typedef struct command {
 
 #define ARGUMENTS_HELP                                                                                       \
   "Arguments are one JSON object, - to read that object from standard input, or\n"                           \
-  "words key=value. The tool's schema determines the type of a value: where it\n"                            \
+  "key=value ... The tool's schema determines the type of a value: where it\n"                               \
   "allows text, the value is text, quotes included, unless it is JSON of another\n"                          \
   "allowed type. If the schema does not define the type, a value that is valid\n"                            \
   "JSON is JSON, any other is text. The value of key:=value is always JSON:\n"                               \
@@ -137,7 +137,7 @@ static const command_t commands[] = {
      "the server and each message of the server to standard output. Reconnects\n"
      "automatically: requests in flight then fail, new ones wait for the connection.\n"
      "--timeout applies to each request. Exits after the end of standard input, when\n"
-     "all requests are answered.\n\n"
+     "all requests have a response.\n\n"
      "  --trace ID         the trace id of calls that have none, at most 128 bytes;\n"
      "                     \"new\" makes one and prints it on standard error\n\n"
      "{\"mcpServers\":{\"godot\":{\"command\":\"iccm\",\n"
