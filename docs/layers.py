@@ -7,7 +7,7 @@ Happy path: each folder of the library has a table in docs/overview.md under a h
 the order of their layers, the lowest first, and so do the modules in each table: a module includes what stands above it and
 nothing else. A row may name several modules, which are one with several files. Programs have tables, too, and include the
 public headers of the library; modules that see more are named below. Without --write a wrong include, a module without a
-row, a row without a module or an outdated picture is told, and the exit status is 1; with --write the picture is drawn anew.
+row, a row without a module or an outdated picture is reported, and the exit status is 1; with --write the picture is drawn anew.
 """
 import re
 import sys
@@ -22,7 +22,7 @@ PUBLIC = ["iccm_network.h", "iccm_service.h"]
 PROGRAMS = {
     "iccm_network/cli": [], "godot": [], "examples/stores": [], "examples/dewey": ["examples/stores"],
     "examples/horace": ["examples/stores"]}
-# Modules of iccm that look below the public header, since it hides what they are there to show.
+# Modules of iccm that look below the public header, because they show details that it hides.
 LOOK_BELOW = re.compile(r"doctor\w*|listen|raw_conn|fetch|bridge\w*|stdio_transport|apply_schema")
 BEGIN, END = "<!-- made by docs/layers.py --write -->\n", "<!-- end -->\n"
 HEADING = re.compile(r"^#{2,3} (.*)$")

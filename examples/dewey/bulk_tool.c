@@ -74,7 +74,7 @@ static void end_refused(bulk_t *bulk) {
   else if (bulk->file != NULL && !mcp_call_cancelled(bulk->call))
     mcp_call_tool_error(bulk->call, "messages_file holds no messages");
   else
-    mcp_call_tool_error(bulk->call, "nobody waited any more");
+    mcp_call_tool_error(bulk->call, "the call was cancelled");
 }
 
 /* Returns the names of unknown arguments, and of arguments that apply to a new conversation only; NULL:

@@ -71,7 +71,7 @@ static bool stage_restored(restoring_t *restoring) {
                      (long long)restoring->version);
 }
 
-/* True if nobody has written to the file since it was examined. */
+/* True if the file has not been written to since it was examined. */
 static bool is_untouched(restoring_t *restoring) {
   struct stat now;
   int file = storage_open_file(&restoring->horace->storage, restoring->record->path);

@@ -1,7 +1,7 @@
 /* scan.c: see scan.h.
  *
  * The command is a client of the running Horace. It reads all paths of the catalogue page by page, walks
- * files/, and registers each file whose path is missing, several at a time. A file that somebody else
+ * files/, and registers each file whose path is missing, several at a time. A file that another client
  * registers meanwhile counts as a duplicate.
  *
  * It always ends: it reads as many pages as the first one announced, each directory once, no path too long
@@ -191,7 +191,7 @@ static void register_more(scan_t *scan) {
 
 /* ---- Finding ---- */
 
-/* Returns the kernel's id of the mount, or 0 if it is unknown or nothing is there. */
+/* Returns the kernel's id of the mount, or 0 if it is unknown or the path does not exist. */
 static uint64_t mount_of(const char *path) {
   struct statx file_stat;
   bool known = statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID, &file_stat) == 0 &&
@@ -199,7 +199,7 @@ static uint64_t mount_of(const char *path) {
   return known ? file_stat.stx_mnt_id : 0;
 }
 
-/* True if another mount is there; Horace registers no files on it, see storage.c. */
+/* True if the entry is on another mount; Horace registers no files there, see storage.c. */
 static bool is_elsewhere(const scan_t *scan, const FTSENT *entry) {
   uint64_t mount_id = mount_of(entry->fts_accpath);
   if (mount_id == 0 || mount_id == scan->mount_id)

@@ -2,7 +2,7 @@
  *
  * The recovery relies on the catalogue alone and can be repeated any number of times. First it waits for a
  * transaction that the database may still be committing for a killed Horace or a lost connection. If
- * somebody has written to a file between the crash and the start, a restored file does not replace it. */
+ * another program has written to a file between the crash and the start, a restored file does not replace it. */
 #include "staging.h"
 
 #include <dirent.h>
@@ -210,7 +210,7 @@ static int move(horace_t *horace, const record_t *record, cancel_token_t cancel)
 
 void staging_move(horace_t *horace, const record_t *record, cancel_token_t cancel) {
   int code = move(horace, record, cancel);
-  if (code == 0 || code == -ENOENT) /* moved already, or removed by somebody */
+  if (code == 0 || code == -ENOENT) /* moved already, or removed by another program */
     staging_unmark(horace, record->id, "move");
   else
     warn(record->id, code, "the file cannot be moved");
@@ -299,7 +299,7 @@ static void add_name(pending_t *pending, const char *suffix) {
     add_staged(pending, version);
 }
 
-/* Opens the working directory with a position of its own. Returns NULL with errno set. */
+/* Opens the working directory with a separate position. Returns NULL with errno set. */
 static DIR *open_staging(const horace_t *horace) {
   int directory = openat(horace->storage.staging, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *entries = directory >= 0 ? fdopendir(directory) : NULL;
@@ -323,7 +323,7 @@ static bool read_pending(const horace_t *horace, const char *id, pending_t *pend
   return any;
 }
 
-/* Publishes a restored file unless somebody has written to the present one since. */
+/* Publishes a restored file unless another program has written to the present one since. */
 static bool recover_file(horace_t *horace, const record_t *record, int64_t version, cancel_token_t cancel,
                          failure_t *failure) {
   store_error_t error;

@@ -3,7 +3,7 @@
  * Happy path: a record below all levels costs one comparison. Any other is built on the stack, truncated
  * there, and passed to the route (log_shipper.h) or written at once. Text for a terminal is made printable,
  * so that received text cannot forge a second line or control the terminal. Failure: without memory the
- * message is written without its data; if nobody reads stderr, the thread waits up to STDERR_TIMEOUT_MS and
+ * message is written without its data; if stderr is not read, the thread waits up to STDERR_TIMEOUT_MS and
  * the line is lost. */
 #include "base/log.h"
 
@@ -26,7 +26,7 @@
 enum {
   LINE_MAX_BYTES = 1 << 20,
   FALLBACK_BYTES = 1024,
-  STDERR_TIMEOUT_MS = 200, /* for a stderr that nobody reads, where no server runs */
+  STDERR_TIMEOUT_MS = 200, /* if stderr is not read; only while no server runs */
   LEVEL_UNSET = -1,
   LEVEL_NONE = MCP_LOG_ERROR + 1
 };

@@ -28,7 +28,7 @@ bool mcp__log_has_handler(void); /* a log handler is set; it is called on the th
 int mcp__log_format_record(mcp__buf_t *out, const mcp__log_record_t *record);
 
 /* Sets the function that receives the records of mcp_log() and mcp_log_data() from min_level on. It is also
- * responsible for passing them to stderr or the handler. NULL: records only go there. */
+ * responsible for passing them to stderr or the handler. NULL: records are only passed there. */
 typedef void (*mcp__log_route_cb)(const mcp__log_record_t *record);
 void mcp__log_set_route(mcp__log_route_cb route, int min_level);
 

@@ -56,7 +56,7 @@ static bool is_valid(const char *name) {
          strspn(name, DIGITS "-") == 0;
 }
 
-/* Whether Meson reserves the name for a target of its own. */
+/* Whether Meson reserves the name for a target. */
 static bool is_reserved(const char *name) {
   static const char *const targets[] = {"PHONY",      "all",       "benchmark", "clean", "coverage",
                                         "dist",       "distcheck", "install",   "phony", "reconfigure",

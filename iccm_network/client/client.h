@@ -18,7 +18,7 @@ void mcp__client_set_initialize_params(mcp_client_t *client, const char *initial
 /* Time limit from the name look-up to initialize. */
 void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms);
 
-/* Callbacks for a proxy that forwards messages and sends no requests of its own. The client connects,
+/* Callbacks for a proxy that only forwards messages and sends no other requests. The client connects,
  * initializes (the params may change at any time, for the next connection) and reconnects. */
 typedef struct mcp__forward {
   /* The response to initialize; called before on_state reports the connection. */
