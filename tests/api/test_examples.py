@@ -3,8 +3,8 @@
 A page holds programs (blocks of C that open with a comment that names the file) and sessions (blocks of console). In a
 session a command with & at its end starts a server, any other runs to its end, and what it prints has to be what stands
 below it; … there is any text in a line, and alone any lines. Ports of a page are exchanged for free ones. Programs that do without <uv.h> are
-compiled as C99. Python on a page is only compiled. Tests that a page names as `module/test` exist. What a page says that
-grep does not find is not there.
+compiled as C99. Python on a page is only compiled. Tests that a page names as `module/test` exist. A page is also
+wrong if it names a thing that grep does not find.
 """
 import contextlib
 import os
@@ -122,7 +122,7 @@ class Examples(unittest.TestCase):
             text = (SOURCE / "docs" / page).read_text()
             run = set(re.findall(r"\./(\w+)", "".join(blocks(text, "console"))))
             self.assertEqual(set(programs_of(text)), run, page)
-            self.assertEqual(len(programs_of(text)), len(blocks(text, "c")), f"{page}: C that is no program of its own")
+            self.assertEqual(len(programs_of(text)), len(blocks(text, "c")), f"{page}: incomplete program")
 
     def test_python_compiles(self):
         for page in PAGES:

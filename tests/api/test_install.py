@@ -27,7 +27,7 @@ def result(answer):
 
 
 def counting(number, to):
-    """A call of count whose progress is asked for."""
+    """A call of count that requests progress reports."""
     return json.dumps(request(number, "tools/call", name="count", arguments={"to": to},
                               _meta={"progressToken": number}))
 
@@ -88,7 +88,7 @@ class Installed(unittest.TestCase):
             return asyncio.run(ask(server.port()))
 
     def use_component(self, program):
-        """Calls each of the component's tools; hears progress, and sees that a cancelled call ends early."""
+        """Calls each of the component's tools, receives progress, and checks that a cancelled call ends early."""
         with ProgramGroup(LD_LIBRARY_PATH=self.libraries) as place:
             component = place.add("component", program, "0").start()
             asyncio.run(self.call_tools(f"ws://localhost:{component.port()}"))

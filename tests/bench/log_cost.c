@@ -1,5 +1,5 @@
-/* log_cost.c: what a log line costs whoever makes it, while Godot takes lines, is away, is silent, or is
- * slow.
+/* log_cost.c: the cost of a log line for the thread that logs it, while Godot accepts lines, is unavailable,
+ * does not respond, or is slow.
  *
  * usage: log_cost [ROUNDS]        (default 3)
  *
@@ -61,7 +61,7 @@ static mcp_server_t *make_godot(bool slow) {
   return mcp_server_new("godot", "1", 0, tools);
 }
 
-/* A port on which connections are made and nobody says a word, or, closed at once, not even that. */
+/* A port that accepts connections and sends nothing, or, if it is closed at once, refuses them. */
 static int listen_silently(int *listener) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t len = sizeof address;

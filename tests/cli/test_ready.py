@@ -22,9 +22,9 @@ class Ready(Case):
             self.assertRegex(err, r"\Aiccm: not ready: dewey: [^;\n]*refused[^;\n]*; redis: [^;\n]*refused[^;\n]*\n\Z")
             self.expect_json_error(iccm("ready", "--json", system.godot_url), TOOL)
             system.start_redis()
-            wait_until(lambda: "redis" not in iccm("ready", system.godot_url).err, "Redis is there")
+            wait_until(lambda: "redis" not in iccm("ready", system.godot_url).err, "connected to Redis")
             system.start_dewey()
-            wait_until(lambda: iccm("ready", system.godot_url).code == OK, "all is there")
+            wait_until(lambda: iccm("ready", system.godot_url).code == OK, "all dependencies are available")
 
     def test_tls(self):
         with ProgramGroup() as place:

@@ -129,7 +129,7 @@ Test(stats, what_is_no_such_text) {
 
 Test(stats, a_text_cut_anywhere) {
   for (size_t len = 0; len < sizeof text - 1; len++) {
-    char *piece = malloc(len + 1); /* of its own, so that reading too far shows */
+    char *piece = malloc(len + 1); /* a separate block, so that sanitizers detect reads beyond its end */
     memcpy(piece, text, len);
     yyjson_doc *stats = stats_read(piece, len);
     cr_expect_eq(stats != NULL, len > 0 && text[len - 1] == '\n', "%zu", len);

@@ -45,7 +45,7 @@ static const struct {
      ROW("5", "c", "y", "\"span_id\":\"3\",\"parent_span_id\":\"gone\"") "]",
      OFFSET NO_TIME "  (no log lines of call gone)\n" OFFSET NO_TIME "    b\n" OFFSET NO_TIME
                     "      TRACE x\n" OFFSET NO_TIME "    c\n" OFFSET NO_TIME "      TRACE y\n"},
-    {"[" ROW("1000", "a", "received", "") "," /* without a span: the nearest of its component, or nobody */
+    {"[" ROW("1000", "a", "received", "") "," /* without a span: the nearest call of its component, or none */
      ROW("1000", "x", "alone", "") "," ROW("1001", "a", "one", "\"span_id\":\"1\"") "," ROW(
          "9000", "a", "two", "\"span_id\":\"2\"") "," ROW("9100", "a", "after", "") "]",
      "      +0.000 ms                 TRACE x: alone\n"

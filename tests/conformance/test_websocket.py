@@ -7,7 +7,7 @@ layer by itself, and whole MCP servers and clients, against which all cases with
 non-strict (allowed, but not what the case hopes for), informational (the standard leaves it open), failed. A case that is
 anything but OK is printed with what happened, and fails the test unless NAMED has it with the same verdict and a reason.
 
-Every wait ends as soon as what is waited for is there; only the `wait` steps of the cases take their time. A peer that
+Every wait ends as soon as its event has occurred; only the `wait` steps of the cases take their time. A peer that
 says nothing at all fails after the limit of all tests (services.WAIT_S).
 
 By hand: PYTHONPATH=tests/lib TEST_BUILD=build-asan /usr/bin/python3 tests/conformance/test_websocket.py
@@ -175,7 +175,7 @@ def from_data():
 
 
 def content(binary, size):
-    """No two places look alike, characters of all lengths in it; a text ends with a whole one."""
+    """No two places are equal, and it has characters of all lengths; a text ends with a complete character."""
     if binary:
         return b"".join(struct.pack(">I", i * 2654435761 & 0xFFFFFFFF) for i in range((size + 3) // 4))[:size]
     line = "".join(f"{i:x} \u00e4\u20ac\U0001f600 " for i in range(min(size, 100000) // 10 + 1)).encode()

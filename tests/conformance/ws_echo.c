@@ -6,9 +6,9 @@
  *                             that ends
  *
  * Happy path: the upgrade is made, messages are echoed until the close; then nothing more is written, and the
- * connection goes when the peer's end has come. Failure: a peer that breaks a rule finds the close frame
- * behind the echoes that it is owed; a connection that cannot be made or kept is closed, a client tries again
- * 10 ms later. SIGTERM ends everything; status 0. */
+ * connection ends when the peer has closed its end. Failure: a peer that violates the protocol gets the close
+ * frame after the echoes of its earlier messages; a connection that cannot be made or kept is closed, a
+ * client tries again 10 ms later. SIGTERM ends everything; status 0. */
 #include "transport/stream.h"
 #include "transport/upgrade.h"
 #include "transport/ws.h"

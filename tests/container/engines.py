@@ -185,7 +185,7 @@ class Running:
             self.lines.extend(iter(pipe.readline, b""))
 
     def first(self):
-        """Process 1 of its namespace, by the number that it has out here; None: it has ended, or is not there yet."""
+        """Process 1 of its namespace, by the number that it has out here; None: it has ended, or has not started yet."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         try:
             return int(children.read_text().split()[0])

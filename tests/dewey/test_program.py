@@ -880,7 +880,7 @@ class Sqlite(Case):
             path, aside = self.dewey.directory / gone, self.dewey.directory / "aside"
             await self.store(line("before"))
             path.rename(aside)
-            if gone == "dewey.db":  # nobody calls; it looks every ten seconds
+            if gone == "dewey.db":  # without calls it checks every ten seconds
                 wait_ready(self.dewey.port, 503)
             await self.assert_refused("dewey_store_logs_batch", {"logs": [line()]}, "storing failed, retry", TOOL_ERROR)
             self.assertEqual(self.readiness()[1], "store: the database file was removed or replaced\n")
@@ -914,7 +914,7 @@ class Sqlite(Case):
         other.execute("BEGIN IMMEDIATE")
         await self.assert_refused("dewey_store_logs_batch", {"logs": [line()]}, "storing failed, retry", TOOL_ERROR)
         self.assertEqual(await self.query(), [])
-        self.assertEqual(self.readiness()[0], 200, "busy is not away")
+        self.assertEqual(self.readiness()[0], 200, "busy does not mean unavailable")
         self.assertEqual(figure(self.dewey.port, 'dewey_store_errors_total{kind="busy"}'), 1)
         other.execute("ROLLBACK")
         other.close()
@@ -1005,7 +1005,7 @@ class Settings(unittest.IsolatedAsyncioTestCase):
 
 
 class Stopping(Case):
-    # Each row costs some 20 million comparisons: the last number wanted is not there.
+    # Each row costs some 20 million comparisons: the last number searched for is missing.
     WANTED = {"k": list(range(39_000, 39_500)) + [-1]}
 
     async def start_long_query(self):
@@ -1039,7 +1039,7 @@ class Stopping(Case):
             self.caller = await self.enterAsyncContext(Caller(self.dewey.url))
         self.fail("each end waits for the query")
 
-    @unittest.skipIf(ON_POSTGRESQL, "nobody else can lock all of it")
+    @unittest.skipIf(ON_POSTGRESQL, "no other program can lock all of it")
     async def test_it_ends_while_others_hold_the_lock(self):
         """Within the stop timeout of container engines, although writers and the check would wait longer."""
         other = sqlite3.connect(self.dewey.database, isolation_level=None)
@@ -1059,7 +1059,7 @@ class Stopping(Case):
             self.caller = await self.enterAsyncContext(Caller(self.dewey.url))
         self.fail("each end waits for the lock")
 
-    @unittest.skipIf(ON_POSTGRESQL, "has writers of its own for each thread that stores")
+    @unittest.skipIf(ON_POSTGRESQL, "each thread that stores has its own writer")
     async def test_queries_are_answered_while_many_wait_for_the_writer(self):
         other = sqlite3.connect(self.dewey.database, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

@@ -39,7 +39,7 @@ static void live(harness_t *harness) {
   mcp_server_set_allowed_origins(server, "https://here.example");
   mcp_server_set_allowed_hosts(server, "here.example");
   mcp_server_set_max_connects_per_second(server, 10);
-  mcp_server_set_dependency(server, "store", "not there");
+  mcp_server_set_dependency(server, "store", "unavailable");
   mcp_server_set_dependency(server, "store", NULL);
   mcp_metric_add(mcp_server_metric(server, MCP_COUNTER, "brief_total", "Calls.", "kind"), "a", 1);
   int status = mcp_server_start(server, harness->loop);
@@ -80,7 +80,7 @@ static void call_from_name(harness_t *harness) {
   harness_call(client, "echo", "{\"name\":\"a\"}", 0, &requests[0]);
   harness_list(client, &requests[1]);
   expect_all(harness, requests, 2);
-  REQUIRE(requests[1].status != MCP_ETOOBIG, "a list of few tools is told to be large");
+  REQUIRE(requests[1].status != MCP_ETOOBIG, "a list of few tools is reported as too large");
   harness_close_client(client);
 }
 

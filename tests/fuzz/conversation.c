@@ -116,7 +116,7 @@ int mcp__stream_start_tls(mcp__stream_t *of, mcp__tls_context_t *context, const 
   (void)context;
   (void)host;
   (void)verify;
-  return UV_ENOMEM; /* nobody asks for it here */
+  return UV_ENOMEM; /* not used here */
 }
 
 void mcp__stream_write_plain_now(mcp__stream_t *of, const mcp__buf_t *words) {
@@ -132,7 +132,7 @@ void mcp__stream_trim(mcp__stream_t *of) {
   (void)of;
 }
 
-/* In place of libuv's own, by the linker: whoever is accepted comes from this machine. */
+/* Replaces libuv's function at link time: each accepted peer has an address of this machine. */
 int __wrap_uv_accept(uv_stream_t *listener, uv_stream_t *client);
 int __wrap_uv_tcp_getpeername(const uv_tcp_t *tcp, struct sockaddr *name, int *len);
 

@@ -45,7 +45,8 @@ static void say_answer(mcp__head_t *head, mcp__buf_t *said) {
   mcp__buf_printf(said, "%d %d %s\n", head->status, status, problem);
 }
 
-/* Everything that a head says, in words; but of two faults the cut may say which is found first. */
+/* Writes all that was parsed from a head, as text. Of two faults, the cut may determine which is found first.
+ */
 static void say(reading_t *reading, bool is_request, mcp__buf_t *said) {
   mcp__head_t *head = &reading->head;
   mcp__buf_printf(said, "state %d", reading->state);

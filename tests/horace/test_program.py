@@ -523,7 +523,7 @@ class Duplicates(Case):
         self.assertNotEqual(other, file_id)
         self.assertNotIn("other_paths", await self.info(file_id))
         await self.register("b.txt", "text")
-        self.assertEqual((await self.info(other))["versions"][0]["version"], 2, "a path of its own is not given up")
+        self.assertEqual((await self.info(other))["versions"][0]["version"], 2, "a file keeps its own path")
 
     async def test_changed_at_its_own_path(self):
         file_id = await self.register_new("a.txt", "text")
@@ -1039,8 +1039,8 @@ class Busy(Case):
         return in_background(run)
 
     def assert_state(self, data):
-        """Of one moment: one letter, or one that has been written over a part of the letter before. In which order the
-        bytes of a chunk change is the machine's affair."""
+        """Of one moment: one letter, or one that has been written over a part of the letter before. The bytes of a
+        chunk may change in any order."""
         first, last = data[:1], data[-1:]
         begin, end = len(data) - len(data.lstrip(first)), len(data.rstrip(last))
         self.assertEqual(len(data), self.SIZE)
@@ -1347,7 +1347,7 @@ class Disks(AsyncTestCase):
                 await caller.call("horace_create_collection", {"name": "c"})
                 await snapshot(caller, horace)
             wait_ready(horace.port)
-            horace.program.stop()  # before its disk goes
+            horace.program.stop()  # before its disk is removed
 
     async def test_a_storage_or_a_database_that_was_removed_is_named(self):
         """Checked every ten seconds, so both cases wait in parallel."""

@@ -236,7 +236,7 @@ class Model:
         steps = (self.write, self.write, self.register, self.register, self.update, self.restore, self.lose, self.restart)
         await self.chance.choice((*steps, self.archive, self.bring_back, self.delete))()
 
-    # ---- what is there ------------------------------------------------------------------------------------
+    # ---- existing files -----------------------------------------------------------------------------------
 
     async def check(self):
         present = {f"{FILES}/{path}": data for path in self.paths if (data := self.present(path)) is not None}

@@ -59,7 +59,7 @@ static void take_payload(raw_client_t *peer, int opcode, const char *data, size_
   }
 }
 
-/* How long the frame's head is and its payload; false: not there yet. */
+/* Determines the lengths of the frame's head and payload; false: the head is incomplete. */
 static bool measure(const raw_client_t *peer, size_t *head, uint64_t *len) {
   const unsigned char *in = (const unsigned char *)peer->in;
   if (peer->in_len < 2)

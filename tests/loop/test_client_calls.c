@@ -126,7 +126,7 @@ Test(client_calls, times_out_while_the_server_is_silent) {
   RUN_UNTIL(first.fired);
   cr_assert_eq(first.status, MCP_ETIMEOUT);
   cr_assert_not_null(strstr(first.message, "100 ms"), "%s", first.message);
-  test_server_end_held(0); /* the answer comes after all, and goes nowhere */
+  test_server_end_held(0); /* the response arrives late and is dropped */
   call(client, "now", NULL, 0, &second);
   RUN_UNTIL(second.fired);
   cr_assert_eq(second.status, 0);
@@ -642,9 +642,9 @@ static int status_of_junk(const char *bytes, size_t len, size_t max_message) {
 
 Test(client_calls, frames_that_break_rules) {
   fixture_setup();
-  cr_assert_eq(status_of_junk("\xf1\x02{}", 4, 1024), MCP_EPROTOCOL);         /* RSV bits */
-  cr_assert_eq(status_of_junk("\x83\x00", 2, 1024), MCP_EPROTOCOL);           /* opcode 3 */
-  cr_assert_eq(status_of_junk("\x80\x00", 2, 1024), MCP_EPROTOCOL);           /* goes on with nothing */
+  cr_assert_eq(status_of_junk("\xf1\x02{}", 4, 1024), MCP_EPROTOCOL); /* RSV bits */
+  cr_assert_eq(status_of_junk("\x83\x00", 2, 1024), MCP_EPROTOCOL);   /* opcode 3 */
+  cr_assert_eq(status_of_junk("\x80\x00", 2, 1024), MCP_EPROTOCOL); /* a continuation without a first frame */
   cr_assert_eq(status_of_junk("\x81\x82\0\0\0\0{}", 8, 1024), MCP_EPROTOCOL); /* masked */
   cr_assert_eq(status_of_junk("\x81\x02\xff\xff", 4, 1024), MCP_EPROTOCOL);   /* not UTF-8 */
   cr_assert_eq(status_of_junk("\x82\x02{}", 4, 1024), MCP_EPROTOCOL);         /* binary */

@@ -294,7 +294,7 @@ Test(client_children, that_block_share_a_connection) {
   fixture_teardown();
 }
 
-/* Beyond 16 addresses each call has a connection of its own. */
+/* Beyond 16 addresses each call opens a separate connection. */
 Test(client_children, that_block_ask_several_servers) {
   enum { SHARED = 16, SERVERS = SHARED + 2 };
   fake_server_t *fakes[SERVERS];
@@ -373,7 +373,7 @@ Test(client_children, that_block_time_out_alone) {
   cr_assert_eq(atomic_load(&proxy.waited), MCP_ETIMEOUT);
   cr_assert(raw_client_response_has(caller, 2, "no answer within 50 ms"), "%s",
             raw_client_response(caller, 2));
-  RUN_UNTIL(asked_of(fake) == 3); /* the peer is told */
+  RUN_UNTIL(asked_of(fake) == 3); /* the peer receives notifications/cancelled */
   answer_asked(fake, 0);
   RUN_UNTIL(raw_client_count_responses(caller, 1) == 1);
   cr_assert_eq(atomic_load(&proxy.waited), 0);
@@ -391,7 +391,7 @@ static void ask_with_progress(int id, int port) {
       id, port);
 }
 
-/* The caller has been told of the progress, by its own token. */
+/* The caller has received the progress, with its own token. */
 static bool was_told(int progress) {
   char words[128];
   snprintf(words, sizeof words, "\"progressToken\":\"mine\",\"progress\":%d,\"total\":9,\"message\":\"m%d\"}",
@@ -702,7 +702,7 @@ Test(client_children, of_one_parent_end_each_once) {
     cr_assert_eq(children[i].status, wanted[i]);
     cr_assert_eq(children[i].fired, 1);
   }
-  RUN_UNTIL(test_server.cancels == CHILDREN - 1); /* the server hears of the deadline, too */
+  RUN_UNTIL(test_server.cancels == CHILDREN - 1); /* the server is notified of the deadline, too */
   for (size_t i = 0; i < CHILDREN - 1; i++)
     test_server_end_held(i);
   mcp_call_reply_text(proxy.parent, "1", 1);

@@ -23,7 +23,7 @@ static call_record_t call_and_wait(const char *tool, uint64_t timeout_ms) {
   return record;
 }
 
-/* It ends though no time passes, but for what a turn of the loop may take. */
+/* It ends although no time passes, except the duration of a loop iteration. */
 static call_record_t call_at_once(const char *tool) {
   call_record_t record;
   fixture_freeze_clock();
@@ -79,7 +79,7 @@ Test(client_failures, a_refused_port_fails_fast_where_that_is_wanted) {
   client = client_new_to(unused_port());
   mcp_client_set_fail_fast(client, true);
   cr_assert_eq(call_at_once("x").status, MCP_ECONNECT);
-  cr_assert_eq(call_at_once("x").status, MCP_ECONNECT); /* known to be away */
+  cr_assert_eq(call_at_once("x").status, MCP_ECONNECT); /* known to be unavailable */
   close_all();
 }
 
@@ -378,7 +378,7 @@ static void script_leave_at_once(raw_client_t *peer) {
     raw_client_close(peer);
 }
 
-/* It is no peer that has come back, and is not tried ten times a second for ever. */
+/* Such a peer does not count as available again, so it is not tried ten times a second. */
 Test(client_failures, a_peer_that_leaves_after_each_handshake_is_tried_less_and_less) {
   fixture_setup();
   fake_server_t *fake = fake_server_open(script_leave_at_once, NULL);
@@ -391,7 +391,7 @@ Test(client_failures, a_peer_that_leaves_after_each_handshake_is_tried_less_and_
   close_all();
 }
 
-/* Whoever asks without taking the answers costs no more than the limit. */
+/* A peer that sends requests without reading the responses uses no more memory than the limit. */
 Test(client_failures, a_peer_that_asks_and_does_not_read) {
   fixture_setup();
   fake_server_t *fake = fake_server_open(script_upgrade, NULL);

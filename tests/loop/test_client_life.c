@@ -264,7 +264,7 @@ Test(client_life, state_is_told_at_each_change) {
   test_server.stopped = false;
   mcp_server_stop(server, test_server_on_stopped, NULL);
   RUN_UNTIL(test_server.stopped);
-  RUN_UNTIL(states.away >= 3); /* lost, and refused at least twice: it goes on without calls */
+  RUN_UNTIL(states.away >= 3); /* lost, and refused at least twice: it reconnects without calls */
   cr_assert_eq(states.last, MCP_ECONNECT);
   cr_assert_not_null(strstr(states.reason, "refused"), "%s", states.reason);
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);

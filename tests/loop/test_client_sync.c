@@ -156,7 +156,7 @@ Test(client_sync, goes_on_after_a_call_that_failed) {
   blocking_t blocking = {.client = blocking_to(fake->port), .options.timeout_ms = 100};
   call(&blocking);
   cr_assert_eq(blocking.status, MCP_ETIMEOUT, "%s", blocking.words);
-  RUN_UNTIL(fake->last->count == 4); /* the peer is told, at once */
+  RUN_UNTIL(fake->last->count == 4); /* the peer receives notifications/cancelled at once */
   cr_assert_not_null(strstr(fake->last->messages[3], "notifications/cancelled"));
   blocking.options = (mcp_call_options_t){.timeout_ms = LONG_TIMEOUT_MS, .trace_id = ""};
   call(&blocking);

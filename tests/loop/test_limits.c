@@ -88,7 +88,7 @@ Test(limits, no_more_than_128_in_handshake) {
   close_all();
 }
 
-/* Who says nothing keeps nobody out: a place that was had for half a second goes to whoever comes next. */
+/* A silent peer blocks no other: its place is given to the next peer after half a second. */
 Test(limits, mute_peers_make_room_in_handshake) {
   enum { MOST = 128 };
   int mute[MOST];
@@ -162,7 +162,7 @@ Test(limits, input_is_discarded_for_a_second_behind_the_last_word) {
   }
   cr_expect_eq(receive_all(fd), 0, "still open");
   fixture_advance_ms(1000);
-  RUN_UNTIL(send(fd, get, 1, MSG_NOSIGNAL) < 0); /* what nobody takes is answered by a reset */
+  RUN_UNTIL(send(fd, get, 1, MSG_NOSIGNAL) < 0); /* unread data causes a reset */
   close(fd);
   close_all();
 }
@@ -278,7 +278,7 @@ Test(limits, messages_that_follow_each_other_are_no_slow_one) {
   close_all();
 }
 
-/* What is large has to come faster: in 30 s a sixteenth of what there is. */
+/* Large messages must arrive faster: in 30 s a sixteenth of the memory. */
 Test(limits, a_message_of_mebibytes_that_drips_is_not_waited_for) {
   enum { HELD = 4 * MIB, ENOUGH = HELD / 16 + MIB / 8, TOO_LITTLE = HELD / 32 };
   unsigned char head[sizeof mebibyte];
@@ -360,7 +360,7 @@ static void call_large(raw_client_t *client, int id, size_t bytes) {
   free(args);
 }
 
-/* Who holds most gives way to who needs less, and is told that the server is busy. */
+/* The connection that holds most is closed as "busy" in favour of one that needs less. */
 Test(limits, messages_that_are_not_ended_keep_nobody_out) {
   enum { PEERS = 8 };
   raw_client_t *large[PEERS];
@@ -473,7 +473,7 @@ Test(limits, answers_that_wait_are_bounded_together) {
   close_all();
 }
 
-/* All of it at once, by many: what is held stays within its bound, but for a small message of each
+/* All of it at once, by many peers: the memory stays within its bound, except for a small message of each
  * connection. */
 Test(limits, whatever_peers_do_memory_stays_within_its_bound) {
   enum { PEERS = 60, EACH = 1 * MIB };
@@ -602,7 +602,7 @@ Test(limits, a_call_is_served_for_5_min) {
   close_all();
 }
 
-/* Those included that nobody waits for any more: they are the handlers' to end. */
+/* Includes cancelled calls: their handlers still have to end them. */
 Test(limits, a_server_has_no_more_than_65536_calls) {
   enum { MOST = 65536, EACH = 64 };
   open_all();

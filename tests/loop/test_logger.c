@@ -163,7 +163,7 @@ static void settle(void) {
   RUN_UNTIL(line_of(mark) != NULL);
 }
 
-static void say(const char *notification) { /* and it was heard: a pong comes after it */
+static void say(const char *notification) { /* waits until it was received: a pong follows it */
   raw_client_t *peer = godot.fake->last;
   size_t pongs = peer->pongs;
   raw_client_send_text(
@@ -428,7 +428,7 @@ Test(logger, who_only_looks_is_not_shipped) {
   close_scene();
 }
 
-/* A thread of the pool that has served log traffic is not dumb for ever. */
+/* A pool thread that has served log traffic logs other calls again. */
 Test(logger, after_log_traffic_a_thread_is_heard_again) {
   mcp_server_t *server = start();
   raw_client_t *peer = raw_client_to(server);
@@ -822,7 +822,7 @@ Test(logger, a_stop_waits_for_one_that_takes_lines_slowly) {
   for (size_t i = 0; i < SLOW; i++) {
     fixture_jump_ms(400);
     answer_oldest();
-    RUN_UNTIL(godot.count == begin + 64 + i + 1); /* it has heard, and sends the next one */
+    RUN_UNTIL(godot.count == begin + 64 + i + 1); /* it has received the response, and sends the next one */
   }
   godot.mood = TAKES;
   for (int i = 0; i < 64; i++)
@@ -957,7 +957,7 @@ Test(logger, spans_of_a_call_and_of_those_made_for_it) {
   close_scene();
 }
 
-/* A call that goes on after its server has stopped may log to the end. */
+/* A call that continues after its server has stopped may log until it ends. */
 Test(logger, a_call_that_outlives_its_server) {
   open_godot();
   mcp_server_t *server = mcp_server_new("test-server", "1", 0, tools);
@@ -1115,8 +1115,8 @@ static bool head_has(const char *words) {
   return peer != NULL && peer->head != NULL && strstr(peer->head, words) != NULL;
 }
 
-/* Unless it was set: by name where that is known, which is asked each time; and a name that nobody has set
- * gets no token, this machine itself does. */
+/* Without GODOT_URL: by name if it resolves, which is tried each time. The default name gets no token, the
+ * loopback address does. */
 Test(logger, godot_where_it_is_unless_set) {
   open_godot();
   unsetenv("GODOT_URL");
@@ -1147,7 +1147,7 @@ static void tell_closed(mcp_client_t *client, void *arg) {
   *(int *)arg = MCP_ECLOSED;
 }
 
-/* A Godot that is named and away is waited for: what else runs on this machine is another one. */
+/* If the name of Godot resolves but it is unavailable, lines wait: a Godot on this machine is another one. */
 Test(logger, godot_that_is_named_and_away) {
   int status = 0;
   open_godot();

@@ -92,13 +92,13 @@ Test(server_access, pages_that_are_open) {
   expect_status(GET_WITH("/healthz", ""), "200");
   expect_status(GET_WITH("/readyz", ""), "200");
   expect_status(GET_WITH("/metrics", BEARER), "200");
-  mcp_server_set_dependency(server, "database", "10.1.2.3 is away");
+  mcp_server_set_dependency(server, "database", "10.1.2.3 is unavailable");
   const char *answer = answer_to(GET_WITH("/readyz", WRONG));
   cr_expect_not_null(strstr(answer, " 503 "), "%s", answer);
   cr_expect_null(strstr(answer, "10.1.2.3"), "%s", answer);
   answer = answer_to(GET_WITH("/readyz", BEARER));
   cr_expect_not_null(strstr(answer, " 503 "), "%s", answer);
-  cr_expect_not_null(strstr(answer, "database: 10.1.2.3 is away"), "%s", answer);
+  cr_expect_not_null(strstr(answer, "database: 10.1.2.3 is unavailable"), "%s", answer);
   test_server_stop(server);
   fixture_teardown();
 }
@@ -126,7 +126,7 @@ Test(server_access, a_token_admits_any_page) { /* it has it from somebody who ma
   expect_status(UPGRADE_WITH(OFFER("mcp, mcp.auth." TOKEN) "Origin: http://evil\r\n"), "101");
   expect_status("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n" BEARER "\r\n", "200");
   test_server_stop(server);
-  start_with_token(NULL); /* where none is asked for, none admits anybody */
+  start_with_token(NULL); /* without a required token, a token admits no further peers */
   expect_status(UPGRADE_WITH(BEARER "Origin: http://evil\r\n"), "403");
   test_server_stop(server);
   fixture_teardown();
@@ -206,7 +206,7 @@ Test(server_access, head_is_get_without_the_body) {
   expect_head_of("/readyz");
   expect_head_of("/");
   expect_head_of("/any");
-  mcp_server_set_dependency(server, "store", "is away");
+  mcp_server_set_dependency(server, "store", "is unavailable");
   expect_head_of("/readyz");
   expect_status("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "200");
   const char *answer = answer_to("HEAD /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n");
@@ -311,7 +311,7 @@ Test(server_access, refusals_have_a_line_a_second_for_each_reason) {
   for (int i = 0; i < 3; i++)
     expect_status(UPGRADE_WITH(""), "401");
   test_server_stop(server);
-  cr_expect_eq(logged_refusals(&lines), 7 * MANY + 3, "what was counted is told at the end, too");
+  cr_expect_eq(logged_refusals(&lines), 7 * MANY + 3, "counted refusals are logged at the end, too");
   cr_expect(fixture_logged(" peers with 401, the last of them 127.0.0.1:"));
   fixture_teardown();
 }

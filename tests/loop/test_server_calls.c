@@ -113,7 +113,7 @@ Test(server_calls, peer_resets_before_the_answer) {
 
 static void end_on_cancel(mcp_call_t *call, void *arg) {
   int *status = arg;
-  *status = mcp_call_tool_error(call, "nobody is there");
+  *status = mcp_call_tool_error(call, "the caller has disconnected");
 }
 
 Test(server_calls, ended_inside_on_cancel) {
@@ -150,7 +150,7 @@ Test(server_calls, on_cancel_may_end_all_calls_of_the_connection) {
     mcp_call_on_cancel(test_server.held[i], end_siblings, NULL);
   raw_client_close(peer);
   RUN_UNTIL(siblings_ended == 4);
-  cr_assert_eq(siblings_waited_for, 0); /* nobody waits: that is no fault of the values */
+  cr_assert_eq(siblings_waited_for, 0); /* cancelled: the values are not the cause */
   close_all();
 }
 

@@ -47,7 +47,7 @@ Test(server_life, a_stop_ends_calls_after_its_timeout) {
   raw_client_call(peer, 1, "hold", "{}");
   raw_client_call(peer, 2, "hold", "{}");
   RUN_UNTIL(test_server.held_count == 2);
-  test_server_stop(server); /* though nobody ends them */
+  test_server_stop(server); /* although no handler ends them */
   cr_assert(raw_client_response_has(peer, 1, "-32603"));
   cr_assert(raw_client_response_has(peer, 2, "-32603"));
   cr_assert_eq(peer->close_code, 1012);
@@ -720,7 +720,7 @@ static void tell(void *arg) {
     cr_assert_eq(mcp_server_set_dependency(server, own, i % 3 == 0 ? NULL : own), 0);
     cr_assert_eq(mcp_server_set_dependency(server, "shared", i % 2 == 0 ? NULL : own), 0);
   }
-  mcp_server_set_dependency(server, own, *own == 'c' ? "is away" : NULL);
+  mcp_server_set_dependency(server, own, *own == 'c' ? "is unavailable" : NULL);
   mcp_server_set_dependency(server, "shared", NULL);
 }
 
@@ -740,7 +740,7 @@ Test(server_life, needs_from_any_thread) {
     uv_thread_join(&threads[i]);
   const char *text = get(readyz);
   cr_assert_not_null(strstr(text, " 503 "), "%s", text);
-  cr_assert_not_null(strstr(text, "\r\n\r\nc: is away\n"), "%s", text);
+  cr_assert_not_null(strstr(text, "\r\n\r\nc: is unavailable\n"), "%s", text);
   cr_assert_null(strstr(text, "shared"), "%s", text);
   cr_assert(fixture_logged("c: c"));
   mcp_server_set_dependency(server, "c", NULL);

@@ -236,7 +236,7 @@ Test(server_metrics, refusals_by_reason) {
   raw_client_send_text(peer, "{");
   raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{}}");
   RUN_UNTIL(peer->count == 2);
-  mcp_server_set_dependency(server, "store", "is away");
+  mcp_server_set_dependency(server, "store", "is unavailable");
   end_with("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
   scrape();
   static const char *const reasons[] = {"400", "403", "405", "1003", "1007", "-32700", "-32602"};
@@ -295,7 +295,7 @@ Test(server_metrics, a_counter_shows_the_values_that_are_known_before_any_is_cou
   mcp_server_counter(server, "plain_total", "A label's values without the label.", NULL, sizes);
   scrape();
   cr_expect_eq(value_of("sold_total{size=\"small\"}"), 0);
-  cr_expect_eq(value_of("sold_total{size=\"large\"}"), 3, "made again it goes on");
+  cr_expect_eq(value_of("sold_total{size=\"large\"}"), 3, "created again, it keeps its value");
   cr_expect_eq(value_of("sold_total{size=\"other\"}"), -1);
   cr_expect_eq(value_of("opened_total"), 1);
   cr_expect_eq(value_of("plain_total"), 0);

@@ -219,7 +219,7 @@ static atomic_int threads_left;
 
 static void on_thread_leaves(void *arg) {
   (void)arg;
-  usleep(50000); /* whoever does not wait for the thread is quicker */
+  usleep(50000); /* code that does not wait for the thread would be faster */
   threads_left++;
 }
 

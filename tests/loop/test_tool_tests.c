@@ -8,7 +8,7 @@
 
 static void echo(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
-  mcp_call_progress(call, 1, 2, "nobody asked for it");
+  mcp_call_progress(call, 1, 2, "not requested");
   mcp_call_reply(call, yyjson_val_mut_copy(mcp_call_doc(call), args));
 }
 

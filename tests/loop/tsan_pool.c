@@ -84,7 +84,7 @@ static void slow_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
     mcp_call_progress(call, i, ms, "a millisecond more");
     usleep(1000);
   }
-  usleep(2000); /* some go on although nobody waits */
+  usleep(2000); /* some continue after a cancellation */
   mcp_call_log(call, MCP_LOG_INFO, NULL, "goes on");
   mcp_call_reply_text(call, "\"slow\"", 6);
   atomic_fetch_sub(&in_handlers, 1);
@@ -156,12 +156,12 @@ static bool get(int port, const char *request) {
   return got;
 }
 
-/* Says that something is away and back again, and reads what the server says of itself, until it stops. */
+/* Reports a dependency as unavailable and available in turn, and reads the server's pages, until it stops. */
 static void watch(void *arg) {
   play_t *play = arg;
   int port = mcp_server_port(play->server);
   for (unsigned i = 0; !atomic_load(&play->over); i++) {
-    mcp_server_set_dependency(play->server, "store", i % 2 == 0 ? "away" : NULL);
+    mcp_server_set_dependency(play->server, "store", i % 2 == 0 ? "unavailable" : NULL);
     atomic_fetch_add(&watched, get(port, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"));
     atomic_fetch_add(&watched, get(port, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"));
     usleep(2000);

@@ -8,7 +8,7 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { WebSocketClientTransport } from "@modelcontextprotocol/sdk/client/websocket.js";
 import WebSocket from "ws";
 
-globalThis.WebSocket = WebSocket; // Node 18 and 20 have none of their own
+globalThis.WebSocket = WebSocket; // Node 18 and 20 do not have one
 
 const [url, tool, text] = process.argv.slice(2);
 const client = new Client({ name: "ts-client", version: "1.0.0" }, { capabilities: {} });

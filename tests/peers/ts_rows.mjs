@@ -13,7 +13,7 @@ import WebSocket, { WebSocketServer } from "ws";
 
 const [name, url] = process.argv.slice(2);
 
-// The client's socket, which remembers what went over it.
+// The client's socket, which records all messages in both directions.
 class Recorded extends WebSocket {
   static last;
   sent = [];

@@ -254,7 +254,7 @@ class Crowd:
                 data = link.recv(4096)
             except (BlockingIOError, ssl.SSLWantReadError):
                 continue
-            assert data == b"\x89\x00", f"a connection that was idle heard {data!r}"
+            assert data == b"\x89\x00", f"an idle connection received {data!r}"
             link.sendall(frame(10, b""))
             self.pings += 1
 
@@ -289,7 +289,7 @@ def run_idle(options):
 
 
 class Load:
-    """Callers of a Godot, polite and rude, and what they were told."""
+    """Callers of a Godot, well-behaved and not, and the responses that they got."""
 
     def __init__(self, system, seconds):
         self.system, self.ends = system, time.monotonic() + seconds

@@ -24,7 +24,7 @@ def path_of(client):
 
 
 class Session:
-    """One client and its connection to the backend, which is replaced when it goes."""
+    """One client and its connection to the backend, which is replaced when it ends."""
 
     def __init__(self, client, url, retry_s):
         self.client, self.url, self.retry_s = client, url, retry_s
@@ -32,13 +32,13 @@ class Session:
         self.backend = None
 
     async def connected(self, lost=None):
-        """A connection to the backend that is not the lost one; made by whoever misses it first."""
+        """A connection to the backend that is not the lost one; made by the first task that needs it."""
         async with self.lock:
             while self.backend is lost:
                 try:
                     self.backend = await websockets.connect(self.url, open_timeout=None, **LIMITS)
                 except (OSError, asyncio.TimeoutError, WebSocketException) as error:
-                    print(f"forwarder: backend away: {error!r}", file=sys.stderr, flush=True)
+                    print(f"forwarder: backend unavailable: {error!r}", file=sys.stderr, flush=True)
                     await asyncio.sleep(self.retry_s)
             return self.backend
 

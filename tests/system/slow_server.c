@@ -137,7 +137,7 @@ int main(int argc, char **argv) {
       {"later", "Answers its arguments after a while", LATER_SCHEMA, later_tool, loop, 0},
       {"forget", "Never answers", NULL, forget_tool, NULL, MCP_TOOL_BLOCKING},
       {"refuse", "Cannot do it", NULL, refuse_tool, NULL, 0},
-      {"fail", "Fails with a code of its own", NULL, fail_tool, NULL, 0},
+      {"fail", "Fails with its own code", NULL, fail_tool, NULL, 0},
       {"nonsense", "Answers what is not UTF-8", NULL, nonsense_tool, NULL, 0},
       {"shaped", "Answers what it promises, or something else", HOW_SCHEMA, shaped_tool, NULL, 0,
        .output_schema = N_SCHEMA},

@@ -43,7 +43,7 @@ TO_DISK = "saving batches to disk"  # says a worker that begins with it
 
 
 async def kill_worker(system, load):
-    """Kills the worker at even distances, a third of the times with Dewey away; answers how often it held a batch."""
+    """Kills the worker at equal intervals, a third of the times without Dewey; returns how often it held a batch."""
     held = 0
     away_from, away_to = WORKER_KILLS // 3, 2 * WORKER_KILLS // 3
     back_at = None
@@ -71,8 +71,8 @@ async def has_batch(system):
 
 
 async def kill_at_random(victims, load):
-    """Kills any of those that have died least often, so that a short run leaves nobody out, and goes on while it is
-    away; answers how often each of them died."""
+    """Kills any of those that were killed least often, so that a short run includes all, and continues while one is
+    down; returns how often each was killed."""
     chance, ends = random.Random(SEED), time.monotonic() + SECONDS
     deaths = {victim.name: 0 for victim in victims}
     async with asyncio.TaskGroup() as group:
@@ -111,7 +111,7 @@ class Delivery(LogAuditCase):
             print(
                 f"{LINES} lines: acknowledged after {sent.result() - began:.1f} s, stored and read after "
                 f"{time.monotonic() - began:.1f} s; {WORKER_KILLS} kills of the worker ({held.result()} with a batch "
-                f"in hand), Dewey away {AWAY_S:.0f} s, {tracker.sent - load.acknowledged} sent twice",
+                f"in hand), without Dewey for {AWAY_S:.0f} s, {tracker.sent - load.acknowledged} sent twice",
                 flush=True,
             )
 
@@ -184,7 +184,7 @@ class Overflow(LogAuditCase):
             for row in said:
                 self.assertRegex(row["message"], r"^\d+ entries dropped between 2\S+Z and 2\S+Z$")
                 self.assertEqual(row["level"], "WARN")
-            print(f"{FLOOD} lines with Dewey away: {len(messages)} left, {FLOOD - bound} dropped, {said[0]['message']}")
+            print(f"{FLOOD} lines without Dewey: {len(messages)} left, {FLOOD - bound} dropped, {said[0]['message']}")
 
 
 class Ahead(AsyncTestCase):
@@ -216,7 +216,7 @@ class Outage(AsyncTestCase):
             system.start()
             await asyncio.to_thread(system.dewey.stop)
             async with Caller(system.godot_url) as caller:
-                await wait_until_async(lambda: not is_ready(system.godot_port), "Godot knows that Dewey is away")
+                await wait_until_async(lambda: not is_ready(system.godot_port), "Godot reports Dewey as unavailable")
 
                 async def refused():
                     with self.assertRaises(CallError) as caught:

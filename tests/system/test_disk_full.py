@@ -86,7 +86,7 @@ class DiskFull(LogAuditCase):
             async with Supervisor(system.redis) as supervisor:
                 async with callers(system) as load:
                     disk.fill()
-                    await wait_until_async(lambda: load.failed, "a call is told")
+                    await wait_until_async(lambda: load.failed, "a call fails")
                     await wait_until_async(lambda: "redis: disk full: " in ready_text(system.godot_port), "/readyz says so")
                     await wait_until_async(lambda: supervisor.starts >= 3, "Redis ends again and again")
                     disk.empty()
@@ -98,7 +98,7 @@ class DiskFull(LogAuditCase):
             )
 
     async def test_of_a_redis_that_refuses(self):
-        # with another appendfsync it goes on, and answers with errno's words
+        # with another appendfsync it continues, and responds with the text of errno
         with SmallDisk(32 << 20) as disk, System(**FAST_RETRIES) as system:
             system.redis.command[1] = str(disk.path)
             system.redis.command += ["--appendfsync", "everysec"]
@@ -120,7 +120,7 @@ class DiskFull(LogAuditCase):
                 self.assertEqual(said, "store: disk full\n")
                 await wait_until_async(lambda: "dewey: disk full\n" == ready_text(system.godot_port), "/readyz of Godot says so, too")
                 await self.refused(system)
-                await stored(system, 10) # reading goes on
+                await stored(system, 10) # queries still work
                 await acknowledged(load, 500)
                 await wait_until_async(lambda: "it is kept, and retried" in system.worker.output(), "retries end")
                 disk.empty()
@@ -146,7 +146,7 @@ class DiskFull(LogAuditCase):
             print(f"{TIMES} times full; {load.acknowledged} acknowledged")
 
     async def test_of_the_spool(self):
-        # with Dewey away: what finds room goes to disk, the rest stays in Redis
+        # without Dewey: entries are spooled to disk while it has space, the rest stays in Redis
         settings = {"MAX_QUEUE_SIZE": 1000, "BATCH_SIZE": 20, "GODOT_SPOOL_MAX_BYTES": 1 << 30}
         with SmallDisk(16 << 20) as disk, System(GODOT_SPOOL_DIR=disk.path, **(FAST_RETRIES | settings)) as system:
             system.start()
@@ -156,7 +156,7 @@ class DiskFull(LogAuditCase):
                 await wait_until_async(lambda: SPOOL_FULL in system.worker.output(), "the worker says that it is full")
                 refused = disk.used()
                 disk.empty()
-                await wait_until_async(lambda: disk.used() > refused + 100_000, "the spool goes on")
+                await wait_until_async(lambda: disk.used() > refused + 100_000, "the spool continues")
             system.dewey.start()
             dropped = await self.audit(system, load.tracker)
             print(f"{load.acknowledged} acknowledged, {dropped} dropped")

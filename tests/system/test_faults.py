@@ -33,7 +33,7 @@ def descriptors(program):
 
 
 class Bystander:
-    """A client with a connection of its own; leaving the block fails if one of its calls was not answered."""
+    """A client with its own connection; leaving the block fails if one of its calls got no response."""
 
     def __init__(self, url, **options):
         self.caller, self.calls = Caller(url, **options), 0
@@ -90,7 +90,7 @@ class FaultCase(AsyncTestCase):
         return [end[1] for end in ends]
 
     async def places(self, play):
-        """(direction, bytes) at which a conversation may break: play("none", …) goes through whole."""
+        """(direction, bytes) at which a conversation may break: play("none", …) succeeds."""
         await play([self.faults.url("none", "up", 0)], PATIENCE_MS)
         passed = {direction: self.faults.passed["/none/up/0", direction] for direction in DIRECTIONS}
         return [(direction, at) for direction in DIRECTIONS for at in range(0, passed[direction], self.stride)]
@@ -104,7 +104,7 @@ class OurClient(FaultCase):
         await self.released()
 
     async def breaks(self, fault):
-        """At each place, and what has to be so: nobody is answered over half an upgrade, nor to half an answer."""
+        """At each place: no peer gets a response to an incomplete upgrade, and none uses an incomplete response."""
         places = await self.places(self.converse)
         urls = [self.faults.url(fault, *place) for place in places]
         ends = await self.converse(urls, PATIENCE_MS if fault == "reset" else TIMEOUT_MS)
@@ -210,7 +210,7 @@ class Secured:
 
 class OurSecuredClient(Secured, OurClient):
     async def test_junk(self):
-        """Is never harmless: whoever is answered was so before it came."""
+        """It always breaks the connection: a client only gets responses that were sent before it."""
         places = await self.places(self.converse)
         ends = await self.converse([self.faults.url("junk", *place) for place in places])
         self.assertEqual([place for place, end in zip(places, ends) if end == 0 and place[1] < HANDSHAKE], [])
@@ -223,7 +223,7 @@ class SecuredStockPeer(Secured, StockPeer):
 
 class Vanished(FaultCase):
     async def test_half_a_request_is_released_by_the_server_alone(self):
-        """At once, and without its having been told."""
+        """At once, and without a notification."""
         await self.converse([self.faults.url("vanish", "up", at) for at in range(0, 150, 5)])
         await self.released()
 

@@ -50,7 +50,7 @@ class Relayed(AsyncTestCase):
         await asyncio.to_thread(self.system.godot.stop)
         async with Caller(self.url) as early:
             listing = asyncio.create_task(early.request("tools/list"))
-            await asyncio.to_thread(self.forwarder.wait_for, "backend away")
+            await asyncio.to_thread(self.forwarder.wait_for, "backend unavailable")
             self.system.godot.start()
             self.assertIn("result", await listing)
             await self.use(early)

@@ -86,7 +86,7 @@ class Levels(AsyncTestCase):
         return any(row["message"] == "Tool call started" for row in rows)
 
     async def obeys(self, setter, godot, caller, component):
-        """Both directions, each within a second at least once; the level is set at one Godot, and heard of by another."""
+        """Both directions, each within a second at least once; one Godot sets the level, another sends it."""
         quick = set()
         for _ in range(self.ROUNDS):
             for level in ("TRACE", "INFO"):
@@ -278,7 +278,7 @@ class Delivery(AsyncTestCase):
 
 
 class Away(AsyncTestCase):
-    """A component whose Godot is not there, or not worth having."""
+    """A component whose Godot is unavailable or does not work."""
 
     async def serves(self, url, **settings):
         """Calls are answered at once, and so is SIGTERM."""

@@ -44,7 +44,7 @@ def vacuum_of(service):
 
 
 def another_horace(place, label="horace", **settings):
-    """Started, with a storage of its own unless settings say otherwise."""
+    """Started, with a new storage unless settings name one."""
     settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(place.directory / "storage")} | settings
     return place.add_instance("horace", label, **settings).start()
 
@@ -129,7 +129,7 @@ class Figures(unittest.TestCase):
 
 
 class Backups(LogAuditCase):
-    """What was acknowledged before a backup begins is in it, while storing goes on beside it."""
+    """A backup contains everything that was acknowledged before it, while storing continues."""
 
     async def store_around(self, store, work):
         """Stores lines 0, 1, 2, ... before the work and beside it."""

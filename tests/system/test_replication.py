@@ -65,7 +65,7 @@ class Replicated(AsyncTestCase):
         ]
 
     async def all_refused(self, calls):
-        """Each of them asks to be made again: nobody was told that it is stored."""
+        """Each of the failed calls asks for a retry: none was reported as stored."""
         answers = await asyncio.gather(*(who.call(*words) for who, *words in calls), return_exceptions=True)
         for answer, (_, *words) in zip(answers, calls):
             self.assertIsInstance(answer, CallError, f"{words} was answered {answer}")

@@ -36,7 +36,7 @@ class Scaling(LogAuditCase):
             system.start()
 
     async def test_each_line_is_stored_once_and_read_through_either(self):
-        tracker = LineTracker()  # one for both: each line has a number of its own
+        tracker = LineTracker()  # one for both: each line has a different number
         loads = [LogLoad(system.godot_url, tracker, rate=RATE) for system in (self.north, self.south)]
         async with asyncio.TaskGroup() as group:
             for load in loads:
@@ -52,7 +52,7 @@ class Scaling(LogAuditCase):
         self.assertEqual(tracker.count(ACKNOWLEDGED), 0, "read through one Godot, not through the other")
 
     async def disturb(self, north, south):
-        """While one side cannot store, it goes on accepting, and the other goes on altogether."""
+        """While one side cannot store, it still accepts lines, and the other side works normally."""
         await self.more(north)
         self.north.dewey.kill()
         await self.more(north)

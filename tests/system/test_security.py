@@ -265,7 +265,7 @@ class Pages(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def pages(port, ear=0):
-    """Serves PAGE, and keeps what was asked for and reported."""
+    """Serves PAGE, and records the requests and reports."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", port), Pages) as server:
         server.ear, server.heard = ear, []
         with in_background(lambda ended: server.serve_forever(0.01)):
@@ -311,7 +311,7 @@ class Browsers(AsyncTestCase):
         self.assertRegex(self.seen_from("localhost"), "^opened (?s:.*)iccm_connections")  # the page can see, where it may
 
     def seen_from(self, host):
-        """What a page sees whose name leads to a server of its own at first, and then to ours on the same port."""
+        """Responses that a page can read if its name resolves to its own server, and later to ours on the same port."""
         port = free_port()
         home = self.enterContext(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
@@ -320,7 +320,7 @@ class Browsers(AsyncTestCase):
             with pages(port, ear.server_port) as own:
                 browser = Program("chromium", [*command, f"http://{host}:{port}/"], home, {"HOME": home}).start()
                 self.addCleanup(browser.kill)
-                wait_until(lambda: own.heard, "the page has been asked for")
+                wait_until(lambda: own.heard, "the page has been requested")
             with SingleServer("echo", port):
                 return wait_until(lambda: ear.heard, "the page has seen something")[0]
 

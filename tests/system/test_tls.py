@@ -50,7 +50,7 @@ class Case(AsyncTestCase):
             return answer.status, answer.read().decode()
 
     def iccm(self, *words, ca="ca.pem", **environment):
-        """Exit code, and what it printed or complained about; whom this machine trusts where ca is None."""
+        """Exit code and output; ca None means the system trust store."""
         env = {"ICCM_TLS_CA": str(self.place / ca)} if ca else {}
         run = run_program([PROGRAMS["iccm"], "--json", *words], env=env | environment)
         return run.returncode, json.loads(run.stdout)
@@ -106,7 +106,7 @@ class Server(Case):
         server.program.wait_for(r"refused 127\.0\.0\.1:\d+ in the TLS handshake: the peer does not speak TLS")
 
     def test_refusals_are_summed_up(self):
-        """One line a second tells of all, whoever comes how often."""
+        """One line a second counts all refusals, from any number of peers."""
         server = self.serve()
         began = time.monotonic()
         for _ in range(40):
@@ -116,7 +116,7 @@ class Server(Case):
             lines = re.findall(r"refused (\d+(?= peers)|127\.0\.0\.1:\d+).* in the TLS handshake", server.program.output())
             return len(lines), sum(1 if ":" in who else int(who) for who in lines)
 
-        wait_until(lambda: told()[1] == 40, "all have been told of")
+        wait_until(lambda: told()[1] == 40, "all refusals are logged")
         self.assertLessEqual(told()[0], time.monotonic() - began + 1)
         server.program.wait_for(r"refused \d+ peers in the TLS handshake, the last of them 127\.0\.0\.1:\d+: the peer does not")
 

@@ -110,7 +110,7 @@ class Floods(Case):
             ("warnings first", b"", 100 * record("alert", b"\x01\x5a")),
             ("change cipher spec", hello, 100 * record("change_cipher_spec", b"\x01")),
             ("an endless hello", record("handshake", large), 10 * record("handshake", b"x" * 16384)),
-            ("a certificate of nobody", hello, 10 * record("handshake", b"\x0b\xff\xff\xff" + b"x" * 16380)),
+            ("a certificate without content", hello, 10 * record("handshake", b"\x0b\xff\xff\xff" + b"x" * 16380)),
         ):
             with self.subTest(what):
                 said = self.flood(first, piece, 100)
@@ -151,7 +151,7 @@ class Floods(Case):
 
 class Lives(Case):
     def test_stops_amid_handshakes(self):
-        """At each of their stages; nobody who says nothing keeps it, which would be for 5 s."""
+        """At each stage of the handshake; a silent peer does not keep its place for the 5 s of the timeout."""
         self.assertTrue(any(self.stop_amid_handshakes() < 3 for _ in range(ATTEMPTS)))
 
     def stop_amid_handshakes(self):
@@ -193,7 +193,7 @@ class Lives(Case):
         return len(re.findall(words, self.server.program.output()))
 
     def test_hangups_without_files(self):
-        """Gone, empty, a directory: the server says so and goes on with what it has."""
+        """Gone, empty, a directory: the server logs it and continues with the old files."""
         cert, key = self.directory / "good.pem", self.directory / "key.pem"
         for path in cert, key:
             kept = path.read_bytes()
@@ -202,7 +202,7 @@ class Lives(Case):
                 told = self.told(words)
                 spoil()
                 self.server.program.signal(signal.SIGHUP)
-                wait_until(lambda: self.told(words) > told, "it is told")
+                wait_until(lambda: self.told(words) > told, "it is logged")
                 self.ask()
             path.rmdir()
             path.write_bytes(kept)
@@ -212,7 +212,7 @@ class SlowReaders(Case):
     program = "slow_server"
 
     def test_answers_that_nobody_takes(self):
-        """More than 32 MiB of them at once: closed, and the peer is told, if it looks in time."""
+        """More than 32 MiB of them at once: closed, with a close frame that the peer gets if it reads in time."""
         peer = growing_timeout(1.5, self.ask_all, bool)
         self.server.program.wait_for("answers are not being read")
         peer.socket.settimeout(WAIT_S)
@@ -235,7 +235,7 @@ class SlowReaders(Case):
 
 
 class Servers(Case):
-    """Servers that mean harm: whoever calls them is told in time that it did not work."""
+    """Malicious servers: their clients get an error in time."""
 
     def serve(self, play, certificate="good.pem"):
         """Plays it with each connection that comes; answers the port."""
@@ -310,7 +310,7 @@ class Servers(Case):
         self.expect_failure(self.shake_and(lambda secured: secured.unwrap()), "closed the connection")
 
     def test_a_log_that_hangs_in_the_handshake(self):
-        """Whose component ends all the same, and without a fault."""
+        """Its component still ends, and without a fault."""
         settings = {"LOGGING_ENABLED": "true", "ICCM_TLS_CA": self.directory / "ca.pem"}
         with socket.create_server(("127.0.0.1", 0)) as godot:
             godot.settimeout(WAIT_S)

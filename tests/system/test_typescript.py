@@ -149,7 +149,7 @@ class Asked(unittest.TestCase):
 
 
 class AskedOfOneAlone(unittest.TestCase):
-    """What needs a server of its own: it is killed, or has another limit."""
+    """Tests that need a separate server: it is killed, or has another limit."""
 
     @classmethod
     def setUpClass(cls):

@@ -90,7 +90,7 @@ Test(args, booleans) {
   yyjson_doc_free(doc);
 }
 
-/* What the preprocessor might have taken for something of its own. */
+/* Text that the preprocessor might have replaced or removed. */
 Test(args, json_without_escapes) {
   static const struct {
     const char *is, *should;

@@ -1,5 +1,5 @@
-/* test_auth.c: what can be a token, and which requests have the one that is asked for. mcp_log is the test's
- * own: nothing here has a reason to log. */
+/* test_auth.c: valid tokens, and requests with the required token. The test defines mcp_log():
+ * nothing here has a reason to log. */
 #include "transport/auth.h"
 
 #include <criterion/criterion.h>
@@ -33,7 +33,7 @@ Test(auth, what_can_be_a_token) {
   cr_expect(!mcp__token_valid(text));
 }
 
-/* NULL, or why a request with these headers does not have the token; token NULL: none is asked for. */
+/* NULL, or why a request with these headers does not have the token; token NULL: none is required. */
 static const char *problem_of(const char *token, const char *headers) {
   mcp__auth_t auth = {0};
   mcp__head_t head;

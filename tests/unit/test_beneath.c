@@ -104,7 +104,7 @@ Test(beneath, files_below_alone) {
   cr_expect_eq(opened("%s/gone", "%s/gone/a"), -ENOENT);
   cr_expect_eq(opened("", "%s/in/a"), MCP_EPATH);
   cr_expect_eq(opened("%s/in", "%s/out/secret"), MCP_EPATH);
-  cr_expect_eq(opened("%s/in", "%s/out/none"), MCP_EPATH, "the same as if it were there");
+  cr_expect_eq(opened("%s/in", "%s/out/none"), MCP_EPATH, "the same as if it existed");
   cr_expect_eq(opened("%s/i", "%s/in/a"), MCP_EPATH);
   cr_expect_eq(opened("%s/in", "%s/in/../out/secret"), MCP_EPATH);
   cr_expect_eq(opened("%s/in", "in/a"), MCP_EPATH);

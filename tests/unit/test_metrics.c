@@ -221,7 +221,7 @@ Test(metrics, what_counts_as_other) {
   }
   cr_expect_null(strstr(written(), "other"));
   mcp_metric_add(metric, "one more", 1);
-  mcp_metric_add(metric, "v7", 1); /* is there */
+  mcp_metric_add(metric, "v7", 1); /* exists */
   expect_line("n{l=\"other\"} 1");
   expect_line("n{l=\"v7\"} 2");
   mcp_metric_t *second = make(MCP_COUNTER, "m", "l");

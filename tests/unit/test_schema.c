@@ -1174,7 +1174,7 @@ Test(schema, a_check_needs_no_memory) {
     yyjson_doc *doc = read_json(rows[i].value);
     cr_assert_not(mcp__schema_check(schema, yyjson_doc_get_root(doc), problem, sizeof problem));
     cr_assert_str_eq(problem, rows[i].problem);
-    cr_assert_eq(memory.allowed, 0, "none was asked for");
+    cr_assert_eq(memory.allowed, 0, "no memory was allocated");
     yyjson_doc_free(doc);
     mcp__schema_free(schema);
   }

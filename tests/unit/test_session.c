@@ -236,7 +236,7 @@ Test(session, a_cancellation_may_come_over_another_origin) {
   call_tool(1, 7, "keep");
   hand_in(2, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":7}}");
   cr_assert_eq(desk.cancelled, 1);
-  cr_assert_eq(mcp_call_reply_text(desk.kept[0], "1", 1), MCP_ESTATE, "nobody waits for it");
+  cr_assert_eq(mcp_call_reply_text(desk.kept[0], "1", 1), MCP_ESTATE, "the call was cancelled");
   desk.kept_count = 0;
   cr_assert(!has_said(1, "\"id\":7"));
 }

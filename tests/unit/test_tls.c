@@ -1,4 +1,4 @@
-/* test_tls.c: a client and a server on two sides of two buffers, and what goes between them. */
+/* test_tls.c: a client and a server that exchange their bytes through two buffers. */
 #include "transport/tls.h"
 
 #include "certificates.h"
@@ -91,7 +91,7 @@ static bool hear(void *arg, const char *plain, size_t len) {
   return side->stop_at == 0 || side->heard.len < side->stop_at;
 }
 
-/* What one has to say, the other hears, in pieces. Whether there was something. */
+/* Passes the output of one side to the other, in pieces. Returns true if there was any. */
 static bool carry(side_t *from, side_t *to, size_t piece) {
   mcp__buf_t bytes = {0};
   mcp__buf_init(&bytes, MAX_OUT, NULL);
@@ -279,10 +279,10 @@ static void expect_fault(const char *cert, const char *ca, const char *host, mcp
   cr_expect_eq(client.status, MCP_ETLS);
   cr_expect_eq(client.tls->fault, fault, "%s", client.tls->problem);
   cr_expect_not_null(strstr(client.tls->problem, words), "%s", client.tls->problem);
-  cr_expect_eq(server.heard.len, 0, "nothing is said to a stranger");
-  cr_expect_eq(server.status, MCP_ETLS, "the server is told why");
+  cr_expect_eq(server.heard.len, 0, "an unverified peer gets no data");
+  cr_expect_eq(server.status, MCP_ETLS, "the server gets the reason");
   cr_expect_eq(server.tls->fault, MCP__TLS_REFUSED, "%s", server.tls->problem);
-  cr_expect_eq(mcp__tls_feed(client.tls, "x", 1, hear, &client), MCP_ETLS, "it is of no use any more");
+  cr_expect_eq(mcp__tls_feed(client.tls, "x", 1, hear, &client), MCP_ETLS, "it cannot be used again");
   close_side(&server);
   close_side(&client);
   server = client = (side_t){0};
@@ -351,7 +351,7 @@ Test(tls, a_peer_that_speaks_something_else) {
   expect_no_leak();
 }
 
-/* Whoever has begun to speak TLS is not told to do without it. */
+/* A peer that has begun a TLS handshake gets no plain text response. */
 Test(tls, junk_amid_the_handshake) {
   static const char junk[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
   open_both("good.pem", "localhost");
@@ -394,7 +394,7 @@ Test(tls, keys_that_change_all_the_time) {
   size_t sent = client.tls->out.len;
   carry(&client, &server, MAX_OUT);
   cr_expect_eq(server.status, 0, "%s", server.tls->problem);
-  cr_expect_leq(server.tls->out.len, sent, "it is no way to make a server say more than it hears");
+  cr_expect_leq(server.tls->out.len, sent, "a peer cannot make the server send more than it receives");
   say(&client, "still");
   say(&server, "here");
   talk(MAX_OUT);

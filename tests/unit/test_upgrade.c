@@ -387,11 +387,11 @@ Test(upgrade, length_of_a_value) {
   }
   char text[3000];
   snprintf(text, sizeof text, GET "X-Other: %02000d\r\n\r\n", 0);
-  cr_expect_eq(status_of(text, true), 0, "nobody reads it");
+  cr_expect_eq(status_of(text, true), 0, "it is not read");
   expect_no_leak();
 }
 
-/* Joined again and again, each time beside what was there: refused before it is more than fits, never
+/* Joined repeatedly, each time next to the earlier text: refused before it exceeds the buffer, never
  * written. */
 Test(upgrade, many_lines_of_one_list) {
   for (int len = 1; len < 120; len++) {

@@ -2,7 +2,7 @@
  *
  * Frames are written as text: "81(Hello)" is a first byte and a payload, "81*300" a payload of 300 times x,
  * "88[1000 bye]" a close with code and reason, "=8100" bytes as they stand, and a "!" in front gives a frame
- * the wrong masking. What goes out is read back into the same form. What happens is written as "\"Hello\" "
+ * the wrong masking. Output is converted back to the same form. Events are written as "\"Hello\" "
  * for a message, "<1000 bye>" for a clean end and "!<1002 why>" for any other. */
 #include "mcp/jsonrpc.h" /* MCP__JSON_PADDING */
 #include "leaks.h"
@@ -145,7 +145,7 @@ static void side_deinit(side_t *side) {
   mcp__buf_deinit(&side->out);
 }
 
-/* What a paused side has left over is fed again when it goes on. */
+/* The unread rest of a paused side is fed again when it continues. */
 static void feed(side_t *side, const uint8_t *data, size_t len) {
   uint8_t *copy = malloc(len); /* nothing behind it */
   memcpy(copy, data, len);
@@ -214,7 +214,7 @@ static void check_in_pieces(const row_t *row, const bytes_t *input, bool client,
   side.pauses = pauses;
   feed_in_pieces(&side, input, first, step);
   mcp__ws_flush_pong(&side.ws);
-  mcp__ws_flush_pong(&side.ws); /* it went out once */
+  mcp__ws_flush_pong(&side.ws); /* it was sent once */
   describe(output, sizeof output, &side.out, client);
   cr_expect_str_eq(side.said, row->said, "%s as %s from %zu by %zu: %s", row->input,
                    client ? "client" : "server", first, step, side.said);
@@ -571,8 +571,8 @@ static bool has_room(size_t more, void *arg) {
   return there;
 }
 
-/* Memory follows what has arrived, not what a head claims. Where there is none for more the side is paused in
- * the middle of the message, and goes on from there. */
+/* Memory grows with the received bytes, not with the length in a head. Without memory the side is paused in
+ * the middle of the message, and continues from there. */
 Test(ws, memory_of_a_message) {
   static side_t side;
   static const char *const scripts[] = {"81*1000000", "01*600000 89(p) 80*400000"};
@@ -805,7 +805,7 @@ Test(ws, no_memory_for_an_empty_message) {
   expect_no_leak();
 }
 
-Test(ws, memory_that_runs_out) { /* ours: wslay has memory of its own */
+Test(ws, memory_that_runs_out) { /* ours: wslay has its own memory */
   static side_t side;
   static const char script[] = "81*5000 01*9000 80*9000 89(p) 81*60000 88[1000]";
   use_failing_allocator();
