@@ -27,7 +27,7 @@
  *   fails. Everything else is copied.
  * - Callbacks run on the loop thread, must not block, and never run before the function that registered them
  *   has returned. A callback that reports a result runs exactly once. Its last parameter, arg, is the pointer
- *   that was registered with it; it is borrowed. Exceptions are stated at the callback.
+ *   that was registered with it; it is borrowed and may be NULL. Exceptions are stated at the callback.
  * - Threads: the last sentence of a comment names the thread that may call the function:
  *   - "Any thread": thread-safe. "One at a time" means that two threads must not call it at the same moment.
  *   - "Loop thread": the thread that runs the loop of the server or client. Before the server is started
@@ -661,8 +661,8 @@ typedef void (*mcp_server_cb)(mcp_server_t *server, void *arg);
 
 /* Stops the server gracefully, then calls cb once. The server
  * - accepts no more connections,
- * - lets calls in flight finish within the shutdown timeout; calls that take longer get the error "the
- *   server is stopping" (MCP_INTERNAL_ERROR),
+ * - lets calls in flight finish within the shutdown timeout, then cancels the others: their callers get the
+ *   error "the server is stopping" (MCP_INTERNAL_ERROR), and their handlers have 500 ms more to end them,
  * - does not begin calls that arrive during the stop: they get the error "the server is stopping,
  *   retry later" (MCP_TOOL_ERROR, with data.retry true),
  * - closes connections with 1012 (service restart),

@@ -178,9 +178,10 @@ MCP_EXPORT mcp_json_reader_t *mcp_json_reader_new(int fd);
 /* Returns the next object of the file. Returns NULL at the end of the file or on an error, and at each later
  * call. mcp_json_reader_error() tells whether there was an error.
  *
- * If text is not NULL, *text receives the object as written in the file, and *len its length in bytes. The
- * object and its text are borrowed until the next call of the reader. In both, NUL and halves of surrogate
- * pairs, which not every database can store, are replaced by U+FFFD. Any thread, one at a time. */
+ * text and len may both be NULL. Otherwise *text receives the object as written in the file, and *len its
+ * length in bytes. The object and its text are borrowed until the next call of the reader. In both, NUL and
+ * halves of surrogate pairs, which not every database can store, are replaced by U+FFFD. Any thread, one at a
+ * time. */
 MCP_EXPORT yyjson_val *mcp_json_reader_next(mcp_json_reader_t *reader, const char **text, size_t *len);
 
 /* Returns the error that ended the reading, as a message for the caller ("entry 3, line 4, is not valid JSON:

@@ -1,7 +1,7 @@
 /* sync_client_call.c: a call of a sync client, with or without a parent call.
  *
  * A blocking handler calls through the relay, whose connections all handlers of the server share. If the
- * relay has no client left for this address, the call gets a connection of its own. Without a parent it uses
+ * relay has no client left for this address, the call gets a separate connection. Without a parent it uses
  * the client's connection. Failure: the code of the call, with the message in mcp_last_error(). */
 #include "base/error.h"
 #include "client/sync_client.h"
