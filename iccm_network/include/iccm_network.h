@@ -23,7 +23,7 @@
  * - Times: names that end in _ms are milliseconds, names that end in _us are microseconds.
  * - Pointers: a pointer must not be NULL unless its comment permits that.
  * - Ownership: "borrowed" memory is not copied and stays with its owner, who must not change or free it while
- *   it is borrowed. "Stolen" memory belongs to the library when the function is called, also if the function
+ *   it is borrowed. "Stolen" memory passes to the library when the function is called, also if the function
  *   fails. Everything else is copied.
  * - Callbacks run on the loop thread, must not block, and never run before the function that registered them
  *   has returned. A callback that reports a result runs exactly once. Its last parameter, arg, is the pointer
@@ -190,8 +190,8 @@ enum {
   MCP_LOG_ERROR  /* an operation failed */
 };
 
-/* Writes one line to the log. The line goes to stderr and, while a server of this process runs, also to
- * Godot (mcp_server_set_log_url()).
+/* Writes one line to the log: to stderr and, while a server of this process runs, also to Godot
+ * (mcp_server_set_log_url()).
  *
  * level is a MCP_LOG_... constant. part names the origin of the line, such as "worker"; NULL means "log".
  * In Godot the line is attributed to the running server named part, or else to the first one started.
@@ -199,9 +199,9 @@ enum {
  * before it returns or ends its call gets the trace id and the span of that call. For a call that is ended
  * later, use mcp_call_log() after the handler has returned.
  *
- * While a server runs, the function makes no system call, except that of a lock when several threads log
- * at the same instant. A thread of the library writes the line to stderr within 50 ms and sends it to
- * Godot as soon as Godot accepts it. Up to 10,000 lines and 8 MiB are buffered; beyond that, the oldest
+ * While a server runs, the function makes no system call, unless several threads log at the same moment and
+ * one of them waits for a lock. A thread of the library writes the line to stderr within 50 ms and sends it
+ * to Godot as soon as Godot accepts it. Up to 10,000 lines and 8 MiB are buffered; beyond that, the oldest
  * lines are dropped, counted and reported. Lines in memory are lost if the process crashes. Any thread. */
 MCP_EXPORT void mcp_log(int level, const char *part, const char *format, ...) MCP_PRINTF(3, 4);
 
@@ -312,9 +312,10 @@ enum {
    * before it returns; otherwise the call fails with MCP_INTERNAL_ERROR. At most 1,024 calls wait for a
    * thread; further callers get MCP_TOOL_ERROR. */
   MCP_TOOL_BLOCKING = 1,
-  /* Calls of the tool are log traffic and never become log lines. */
+  /* The tool receives or returns log lines. Its calls are not logged, because each log line would otherwise
+   * cause another one. */
   MCP_TOOL_LOG_TRAFFIC = 2,
-  /* The tool is served, but tools/list does not show it: an alias. */
+  /* The tool is served, but tools/list does not show it. Use it for aliases, for example. */
   MCP_TOOL_UNLISTED = 4,
   /* The tool rejects unknown arguments with MCP_INVALID_PARAMS and names the nearest known one. Use it for
    * tools that read, change or delete by their arguments. Known are the properties of the input_schema and
@@ -722,7 +723,7 @@ MCP_EXPORT const char *mcp_call_trace_id(const mcp_call_t *call);
 /* Writes one line about this call to the log, with its trace id, its span and the span of its parent.
  *
  * level, format and secrets in data are as for mcp_log_data(). data is a value of mcp_call_doc(), or NULL.
- * For a tool with MCP_TOOL_LOG_TRAFFIC the line goes to stderr only. Thread of the call. */
+ * For a tool with MCP_TOOL_LOG_TRAFFIC the line is written to stderr only. Thread of the call. */
 MCP_EXPORT void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char *format, ...)
     MCP_PRINTF(4, 5);
 
@@ -758,7 +759,8 @@ MCP_EXPORT bool mcp_call_cancelled(const mcp_call_t *call);
 
 /* Calls cb when mcp_call_cancelled() becomes true: on the loop thread, at most once, and never after the
  * call was ended. If it is true already, cb runs in the next iteration of the loop. cb may end the call.
- * Not for MCP_TOOL_BLOCKING tools, whose handlers poll mcp_call_cancelled(). Loop thread. */
+ * It replaces an earlier cb; NULL removes it. Not for MCP_TOOL_BLOCKING tools, whose handlers poll
+ * mcp_call_cancelled(). Loop thread. */
 MCP_EXPORT void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg), void *arg);
 
 /* Ends the call with a result. result is a value of mcp_call_doc(). When this function has returned, the
@@ -857,8 +859,8 @@ typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, 
 /* Creates a client of one server. It connects with the first call and then reconnects automatically: it
  * tries all IP addresses of the host, and after a lost connection it retries with exponential backoff and
  * jitter while there are calls to send. A client that is connected, or has calls to send, keeps its loop
- * running until it is closed. If ICCM_AUTH_TOKEN is set, the client sends that token to each peer it connects
- * to.
+ * running; mcp_client_close() ends that. If ICCM_AUTH_TOKEN is set, the client sends that token to each peer
+ * it connects to.
  *
  * loop is borrowed and must outlive the client. url is "ws://host:port/path"; "host:port" and "host" are
  * also accepted, and the default port is 80. "wss://..." uses TLS 1.2 or 1.3, with default port 443; the
