@@ -365,7 +365,7 @@ def textual(answer):
 
 
 class Role:
-    """Plays all cases; a class of it says against whom, and how one connection with that is made."""
+    """Plays all cases; each subclass defines the peer, and how a connection with it is made."""
 
     role, count = None, 301
     program = BUILD / "tests/conformance/ws_echo"

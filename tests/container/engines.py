@@ -121,7 +121,7 @@ class Engine:
             self.containers.discard(name)
 
 
-# The container's own view, of which chroot's program becomes process 1. The image's root is read-only but for the volume.
+# The container's own view, of which chroot's program becomes process 1. The image's root is read-only except for the volume.
 INSIDE = r"""
 set -e
 root=$1 volume=$2 hosts=$3 name=$4

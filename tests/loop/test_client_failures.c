@@ -51,7 +51,7 @@ static void close_all(void) {
   fixture_teardown();
 }
 
-/* ---- not there
+/* ---- unavailable
  * ---------------------------------------------------------------------------------------------- */
 
 static void count_failures(mcp_client_t *from, int status, const char *reason, void *arg) {
