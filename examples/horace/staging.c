@@ -2,7 +2,8 @@
  *
  * The recovery relies on the catalogue alone and can be repeated any number of times. First it waits for a
  * transaction that the database may still be committing for a killed Horace or a lost connection. If
- * another program has written to a file between the crash and the start, a restored file does not replace it. */
+ * another program has written to a file between the crash and the start, a restored file does not replace it.
+ */
 #include "staging.h"
 
 #include <dirent.h>
