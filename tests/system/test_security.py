@@ -220,7 +220,7 @@ class Programs(unittest.TestCase):
                     client.environment = echo.settings | {"ICCM_TLS_CA": pem("ca"), "LOGGING_ENABLED": "true",
                                                           "GODOT_URL": f"{scheme}://localhost:{echo.port}"}
                     client.start()
-                    client.wait_for(r"a log line was refused")
+                    client.wait_for(r"Godot rejected a log line")
                     self.assertEqual(found_in_memory(echo.program, token), [])
                     self.assertEqual([each for each in found_in_memory(client, token) if b"Bearer" in each], [])
 
