@@ -775,6 +775,8 @@ class Limits(Case):
         with self.bridged("--verbose", read_errors=False) as (bridge, conn, _):
             for _ in range(5000):
                 conn.send("nonsense")
+            conn.send(notification("notifications/progress", progressToken=1))
+            self.assertEqual(bridge.receive()["method"], "notifications/progress", "all nonsense is read")
             bridge.send(request(1, "ping"))
             conn.receive()
             conn.send({"jsonrpc": "2.0", "id": 1, "result": {}})
