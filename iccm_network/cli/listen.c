@@ -18,6 +18,7 @@
 #include "transport/peer_addr.h"
 #include "base/redact.h"
 #include "transport/stream.h"
+#include "transport/http_response.h"
 #include "transport/upgrade.h"
 #include "transport/ws.h"
 #include "check_alloc.h"

@@ -360,7 +360,12 @@ typedef struct mcp_tool {
    * tools/list does not show them. A property that is also in input_schema is shown as in input_schema and
    * checked as here. NULL means none. */
   const char *unlisted_properties;
-  const void *reserved[6]; /* must be zero */
+  /* A JSON object with the capabilities that a client must have declared to call the tool, for example
+   * {"sampling": {}}. From protocol version 2026-07-28 on, where each request declares them, a call without
+   * one of them gets the error -32021, whose data names those that are missing; older versions are not
+   * checked. NULL means none. */
+  const char *client_capabilities;
+  const void *reserved[5]; /* must be zero */
 } mcp_tool_t;
 
 /* The last element of a table of tools. */

@@ -7,15 +7,19 @@
 #include "mcp/dispatch.h"
 
 #include "base/span.h"
+#include "mcp/modern.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNSUPPORTED_VERSION = -32022 }; /* MCP 2026-07-28 */
-enum { QUOTED_MAX_BYTES = 128, PROGRESS_TOKEN_MAX_BYTES = 1024, PROBLEM_BYTES = 512, CURSOR_BYTES = 21 };
-
-static const char *const protocol_versions[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
+enum {
+  QUOTED_MAX_BYTES = 128,
+  PROGRESS_TOKEN_MAX_BYTES = 1024,
+  PROBLEM_BYTES = 512,
+  CURSOR_BYTES = 21,
+  SUFFIX_MAX_BYTES = 8192
+};
 
 static void refuse(mcp__dispatch_result_t *result, int code, const char *problem) {
   result->action = MCP__DO_REFUSE;
@@ -40,45 +44,34 @@ static void refuse_name(mcp__dispatch_result_t *result, int code, const char *wh
   refuse(result, code, shown ? text : what);
 }
 
-static void refuse_version(mcp__dispatch_result_t *result, yyjson_val *requested, mcp__arena_t *arena) {
-  yyjson_mut_doc *doc = yyjson_mut_doc_new(&arena->alc);
-  yyjson_mut_val *data = yyjson_mut_obj(doc);
-  yyjson_mut_val *supported = yyjson_mut_obj_add_arr(doc, data, "supported");
-  for (int i = MCP__2025_11_25; i >= 0; i--)
-    yyjson_mut_arr_add_str(doc, supported, protocol_versions[i]);
-  yyjson_mut_obj_add_val(doc, data, "requested", yyjson_val_mut_copy(doc, requested));
-  refuse(result, UNSUPPORTED_VERSION, "unsupported protocol version");
-  result->data = yyjson_mut_val_write_opts(data, 0, &arena->alc, &result->data_len, NULL);
+static void refuse_malformed(mcp__dispatch_result_t *result, int code, const char *problem) {
+  refuse(result, code, problem);
+  result->is_malformed = true;
 }
 
-/* Protocol versions from 2026-07-28 on have no initialize: each request names its version. None of them is
- * supported yet, so the error lists the supported versions. Returns whether the request was refused. */
-static bool refuse_unsupported_version(yyjson_val *params, mcp__arena_t *arena,
-                                       mcp__dispatch_result_t *result) {
-  yyjson_val *meta = yyjson_obj_get(params, "_meta");
-  yyjson_val *version = meta != NULL ? yyjson_obj_get(meta, "io.modelcontextprotocol/protocolVersion") : NULL;
-  if (version == NULL)
+/* A request from 2026-07-28 on names its version in its metadata. Returns whether the request was refused. */
+static bool refuse_metadata(yyjson_val *params, bool is_required, mcp__arena_t *arena,
+                            mcp__dispatch_result_t *result) {
+  mcp__metadata_t metadata;
+  mcp__metadata_read(&metadata, params, is_required, arena);
+  if (metadata.is_modern)
+    result->protocol_version = MCP__2026_07_28;
+  if (metadata.code == 0)
     return false;
-  if (!yyjson_is_str(version) || yyjson_get_len(version) > QUOTED_MAX_BYTES) {
-    refuse(result, MCP_INVALID_PARAMS,
-           "/_meta/io.modelcontextprotocol~1protocolVersion: must be an MCP protocol version, a string");
-    return true;
-  }
-  for (int i = 0; i <= MCP__2025_11_25; i++)
-    if (yyjson_equals_str(version, protocol_versions[i]))
-      return false;
-  refuse_version(result, version, arena);
+  refuse_malformed(result, metadata.code, metadata.problem);
+  result->data = metadata.data;
+  result->data_len = metadata.data_len;
   return true;
 }
 
 static mcp__protocol_version_t negotiate_version(yyjson_val *params) {
   yyjson_val *wanted = yyjson_obj_get(params, "protocolVersion");
+  mcp__protocol_version_t version;
   if (!yyjson_is_str(wanted))
     return MCP__2024_11_05;
-  for (int i = 0; i <= MCP__2025_11_25; i++)
-    if (yyjson_equals_str(wanted, protocol_versions[i]))
-      return (mcp__protocol_version_t)i;
-  return MCP__2025_11_25;
+  bool is_known = mcp__protocol_version_parse(yyjson_get_str(wanted), yyjson_get_len(wanted), &version);
+  return is_known && version < MCP__2026_07_28 ? version
+                                               : MCP__2025_11_25; /* later ones have no initialize */
 }
 
 static yyjson_val *experimental_capability(yyjson_val *params, const char *capability) {
@@ -96,7 +89,7 @@ static void on_initialize(const mcp__server_info_t *server, yyjson_val *params, 
   yyjson_mut_doc *doc = yyjson_mut_doc_new(&arena->alc);
   yyjson_mut_val *root = yyjson_mut_obj(doc);
   yyjson_mut_doc_set_root(doc, root);
-  yyjson_mut_obj_add_str(doc, root, "protocolVersion", protocol_versions[result->protocol_version]);
+  yyjson_mut_obj_add_str(doc, root, "protocolVersion", mcp__protocol_version_name(result->protocol_version));
   yyjson_mut_val *capabilities = yyjson_mut_obj_add_obj(doc, root, "capabilities");
   yyjson_mut_val *tools = yyjson_mut_obj_add_obj(doc, capabilities, "tools");
   if (result->protocol_version >= MCP__2025_03_26) /* older peers take the next message for the response */
@@ -142,11 +135,38 @@ static bool read_cursor(yyjson_val *value, uint64_t *cursor) {
   return true;
 }
 
-static const char *page_suffix(uint64_t next, mcp__arena_t *arena) {
-  char *text = mcp__arena_alloc(arena, CURSOR_BYTES + 32);
-  if (text != NULL)
-    snprintf(text, CURSOR_BYTES + 32, "],\"nextCursor\":\"%llu\"}", (unsigned long long)next);
-  return text;
+/* A text in the arena; NULL: out of memory, which the arena notes. */
+static const char *keep(mcp__arena_t *arena, mcp__buf_t *text, int status) {
+  status = mcp__buf_first_error(status, mcp__buf_append(text, "", 1));
+  char *copy = status == 0 ? mcp__arena_alloc(arena, text->len) : NULL;
+  if (copy != NULL)
+    memcpy(copy, text->data, text->len);
+  arena->failed |= copy == NULL;
+  mcp__buf_deinit(text);
+  return copy;
+}
+
+/* The end of a result that clients may keep for a time (MCP 2026-07-28, "Caching"). */
+static int write_modern_end(mcp__buf_t *text, const mcp__server_info_t *server) {
+  int status = mcp__modern_write_caching(text);
+  status = mcp__buf_first_error(status, mcp__buf_puts(text, server->result_members));
+  return mcp__buf_first_error(status, mcp__buf_puts(text, "}"));
+}
+
+static const char *page_suffix(const mcp__server_info_t *server, const mcp__dispatch_result_t *result,
+                               uint64_t next, mcp__arena_t *arena) {
+  bool is_modern = result->protocol_version >= MCP__2026_07_28;
+  mcp__buf_t text;
+  if (next == 0 && !is_modern)
+    return "]}";
+  mcp__buf_init(&text, SUFFIX_MAX_BYTES, NULL);
+  int status = mcp__buf_puts(&text, "]");
+  if (next != 0)
+    status = mcp__buf_first_error(
+        status, mcp__buf_printf(&text, ",\"nextCursor\":\"%llu\"", (unsigned long long)next));
+  status =
+      mcp__buf_first_error(status, is_modern ? write_modern_end(&text, server) : mcp__buf_puts(&text, "}"));
+  return keep(arena, &text, status);
 }
 
 static void on_tools_list(const mcp__server_info_t *server, yyjson_val *params, mcp__arena_t *arena,
@@ -164,7 +184,7 @@ static void on_tools_list(const mcp__server_info_t *server, yyjson_val *params, 
   result->json_prefix = "{\"tools\":[";
   result->json = page.text;
   result->json_len = page.len;
-  result->json_suffix = page.next == 0 ? "]}" : page_suffix(page.next, arena);
+  result->json_suffix = page_suffix(server, result, page.next, arena);
 }
 
 static const char *trace_text(yyjson_val *meta, const char *key) {
@@ -251,6 +271,27 @@ static yyjson_val *without_meta(yyjson_val *params, mcp__arena_t *arena) {
   return args;
 }
 
+/* Whether the client lacks a capability that the tool needs (MCP 2026-07-28,
+ * MissingRequiredClientCapability). */
+static bool refuse_capabilities(yyjson_val *needed, yyjson_val *params, mcp__arena_t *arena,
+                                mcp__dispatch_result_t *result) {
+  yyjson_val *declared = yyjson_obj_get(yyjson_obj_get(params, "_meta"), MCP__META_CAPABILITIES);
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(&arena->alc);
+  yyjson_mut_val *data = yyjson_mut_obj(doc);
+  yyjson_mut_val *missing = yyjson_mut_obj_add_obj(doc, data, "requiredCapabilities");
+  size_t index, max;
+  yyjson_val *key, *value;
+  yyjson_obj_foreach(needed, index, max, key, value) {
+    if (yyjson_obj_getn(declared, yyjson_get_str(key), yyjson_get_len(key)) == NULL)
+      yyjson_mut_obj_add(missing, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, value));
+  }
+  if (yyjson_mut_obj_size(missing) == 0)
+    return false;
+  refuse(result, MCP__MISSING_CAPABILITY, "the client lacks capabilities that the tool needs");
+  result->data = yyjson_mut_val_write_opts(data, 0, &arena->alc, &result->data_len, NULL);
+  return true;
+}
+
 static void call(mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__arena_t *arena,
                  mcp__dispatch_result_t *result) {
   result->tool = tool;
@@ -262,6 +303,9 @@ static void call(mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__a
   }
   result->tool = tool;
   read_trace(params, arena, result);
+  if (result->protocol_version >= MCP__2026_07_28 && tool->client_capabilities != NULL &&
+      refuse_capabilities(yyjson_doc_get_root(tool->client_capabilities), params, arena, result))
+    return;
   if (!mcp__schema_check(tool->schema, args, problem, PROBLEM_BYTES)) {
     refuse(result, MCP_INVALID_PARAMS, problem);
     result->action = MCP__DO_REFUSE_CALL;
@@ -296,18 +340,47 @@ static void on_cancelled(const mcp__server_info_t *server, yyjson_val *params, m
     result->action = MCP__DO_CANCEL;
 }
 
+static void on_discover(const mcp__server_info_t *server, yyjson_val *params, mcp__arena_t *arena,
+                        mcp__dispatch_result_t *result) {
+  mcp__buf_t suffix;
+  (void)params;
+  mcp__buf_init(&suffix, SUFFIX_MAX_BYTES, NULL);
+  result->json_suffix = keep(arena, &suffix, write_modern_end(&suffix, server));
+  result->json = mcp__modern_discover(server->experimental_capability, arena, &result->json_len);
+  result->action = MCP__DO_RESPOND;
+}
+
+static void on_listen(const mcp__server_info_t *server, yyjson_val *params, mcp__arena_t *arena,
+                      mcp__dispatch_result_t *result) {
+  yyjson_val *wanted = yyjson_obj_get(params, "notifications");
+  const char *capability = server->experimental_capability;
+  (void)arena;
+  if (!yyjson_is_obj(wanted)) {
+    refuse(result, MCP_INVALID_PARAMS, "/notifications: must be an object");
+    return;
+  }
+  result->action = MCP__DO_LISTEN;
+  result->listens_tools = yyjson_is_true(yyjson_obj_get(wanted, "toolsListChanged"));
+  result->listens_capability = capability != NULL && yyjson_is_true(yyjson_obj_get(wanted, capability));
+}
+
+typedef enum method_era { ANY, UP_TO_2025_11_25, FROM_2026_07_28 } method_era_t;
+
 typedef struct method {
   const char *name;
+  method_era_t era;
   void (*serve)(const mcp__server_info_t *, yyjson_val *, mcp__arena_t *, mcp__dispatch_result_t *);
 } method_t;
 
 static const method_t methods[] = {
-    {"tools/call", on_tools_call},
-    {"tools/list", on_tools_list},
-    {"ping", on_ping},
-    {"initialize", on_initialize},
-    {"notifications/initialized", on_initialized},
-    {"notifications/cancelled", on_cancelled},
+    {"tools/call", ANY, on_tools_call},
+    {"tools/list", ANY, on_tools_list},
+    {"ping", UP_TO_2025_11_25, on_ping},
+    {"initialize", UP_TO_2025_11_25, on_initialize},
+    {"notifications/initialized", UP_TO_2025_11_25, on_initialized},
+    {"notifications/cancelled", ANY, on_cancelled},
+    {"server/discover", FROM_2026_07_28, on_discover},
+    {"subscriptions/listen", FROM_2026_07_28, on_listen},
 };
 
 static const method_t *find_method(yyjson_val *name) {
@@ -328,8 +401,11 @@ void mcp__dispatch(const mcp__server_info_t *server, mcp__protocol_version_t pro
     return;
   }
   const method_t *method = find_method(message->method);
-  if (message->kind == MCP__REQUEST && refuse_unsupported_version(message->params, arena, result))
+  bool is_modern = protocol_version >= MCP__2026_07_28 || (method != NULL && method->era == FROM_2026_07_28);
+  if (message->kind == MCP__REQUEST && refuse_metadata(message->params, is_modern, arena, result))
     return;
+  if (method != NULL && method->era == UP_TO_2025_11_25 && result->protocol_version >= MCP__2026_07_28)
+    method = NULL;
   if (method != NULL && yyjson_is_arr(message->params)) {
     refuse(result, MCP_INVALID_PARAMS, "params must be an object, not an array");
   } else if (method != NULL) {
@@ -343,6 +419,8 @@ void mcp__dispatch(const mcp__server_info_t *server, mcp__protocol_version_t pro
     else
       refuse_name(result, MCP_METHOD_NOT_FOUND, "unknown method", message->method, arena);
   }
+  if (result->action == MCP__DO_LISTEN && message->kind != MCP__REQUEST)
+    result->action = MCP__DO_NOTHING; /* without an id there is no subscription */
   bool is_silent = result->action == MCP__DO_NOTHING || result->action == MCP__DO_CANCEL;
   if (is_silent && message->kind == MCP__REQUEST) /* every request gets a response */
     refuse(result, MCP_INVALID_REQUEST, "a notification must not have an id");

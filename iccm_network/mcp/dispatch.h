@@ -12,7 +12,8 @@ typedef enum mcp__action {
   MCP__DO_REFUSE,      /* send a JSON-RPC error: code, problem, data */
   MCP__DO_REFUSE_CALL, /* invalid arguments; from 2025-11-25 on a result with isError */
   MCP__DO_CALL,        /* run the tool: tool, args, direct, trace_id */
-  MCP__DO_CANCEL       /* cancel_id */
+  MCP__DO_CANCEL,      /* cancel_id */
+  MCP__DO_LISTEN       /* begin a subscription: listens_tools, listens_capability */
 } mcp__action_t;
 
 /* All pointers point into the message, the tools, or the arena. */
@@ -40,6 +41,8 @@ typedef struct mcp__dispatch_result {
   bool initialized;      /* the peer is ready for unsolicited messages */
   const char *cancel_id; /* JSON text, see ids.h */
   size_t cancel_id_len;
+  bool listens_tools, listens_capability; /* notifications that a subscription asks for, and that exist */
+  bool is_malformed; /* the request breaks the protocol; its arguments have nothing to do with it */
 } mcp__dispatch_result_t;
 
 /* The server that responds. */
@@ -47,11 +50,13 @@ typedef struct mcp__server_info {
   const char *name, *version;
   const mcp__tools_t *tools;
   const char *experimental_capability; /* an experimental capability that clients may request; NULL: none */
+  const char
+      *result_members; /* see mcp__modern_write_members(); NULL: only versions before 2026-07-28 are served */
 } mcp__server_info_t;
 
 /* Decides what to do with a message. protocol_version is the negotiated version, 2024-11-05 before
- * initialize. Notifications get the same results as requests: the caller must check message->kind and send
- * nothing for a notification. */
+ * initialize; 2026-07-28 where the transport says that the request has to follow it. Notifications get the
+ * same results as requests: the caller must check message->kind and send nothing for a notification. */
 void mcp__dispatch(const mcp__server_info_t *server, mcp__protocol_version_t protocol_version,
                    const mcp__message_t *message, mcp__arena_t *arena, mcp__dispatch_result_t *result);
 

@@ -11,6 +11,14 @@ static int content(mcp__buf_t *buf, const char *text, size_t len) {
   return mcp__buf_first_error(status, mcp__buf_puts(buf, "}]"));
 }
 
+static int end_result(mcp__buf_t *buf, const mcp__response_context_t *to, bool is_error) {
+  if (*to->members == '\0')
+    return mcp__buf_puts(buf, is_error ? ",\"isError\":true}}" : "}}");
+  int status = mcp__buf_puts(buf, is_error ? ",\"isError\":true" : "");
+  status = mcp__buf_first_error(status, mcp__buf_puts(buf, to->members));
+  return mcp__buf_first_error(status, mcp__buf_puts(buf, "}}"));
+}
+
 static int structured(mcp__buf_t *buf, mcp__protocol_version_t protocol_version, const char *json,
                       size_t len) {
   size_t begin = 0;
@@ -30,7 +38,7 @@ int mcp__response_result(mcp__buf_t *buf, const mcp__response_context_t *to, con
   }
   status = mcp__buf_first_error(status, content(buf, json, len));
   status = mcp__buf_first_error(status, structured(buf, to->protocol_version, json, len));
-  return mcp__buf_first_error(status, mcp__buf_puts(buf, "}}"));
+  return mcp__buf_first_error(status, end_result(buf, to, false));
 }
 
 int mcp__response_content(mcp__buf_t *buf, const mcp__response_context_t *to, const char *blocks, size_t len,
@@ -45,7 +53,7 @@ int mcp__response_content(mcp__buf_t *buf, const mcp__response_context_t *to, co
   status = mcp__buf_first_error(status, mcp__buf_append(buf, blocks, len));
   if (!is_error || !to->shaped)
     status = mcp__buf_first_error(status, structured(buf, to->protocol_version, object, object_len));
-  return mcp__buf_first_error(status, mcp__buf_puts(buf, is_error ? ",\"isError\":true}}" : "}}"));
+  return mcp__buf_first_error(status, end_result(buf, to, is_error));
 }
 
 int mcp__response_tool_error(mcp__buf_t *buf, const mcp__response_context_t *to, int code, const char *text,
@@ -56,7 +64,7 @@ int mcp__response_tool_error(mcp__buf_t *buf, const mcp__response_context_t *to,
   status = mcp__buf_first_error(status, content(buf, text, strlen(text)));
   if (!to->shaped)
     status = mcp__buf_first_error(status, structured(buf, to->protocol_version, data, data_len));
-  return mcp__buf_first_error(status, mcp__buf_puts(buf, ",\"isError\":true}}"));
+  return mcp__buf_first_error(status, end_result(buf, to, true));
 }
 
 static void add_number(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, double value) {

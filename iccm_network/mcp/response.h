@@ -4,22 +4,16 @@
 #define MCP_RESPONSE_H
 
 #include "mcp/jsonrpc.h"
-
-/* Supported MCP protocol versions, oldest first. */
-typedef enum mcp__protocol_version {
-  MCP__2024_11_05,
-  MCP__2025_03_26,
-  MCP__2025_06_18,
-  MCP__2025_11_25
-} mcp__protocol_version_t;
+#include "mcp/protocol_version.h"
 
 /* The request that is answered. */
 typedef struct mcp__response_context {
   const char *id;
   size_t id_len;
   mcp__protocol_version_t protocol_version;
-  bool direct; /* direct call (the method is the tool's name): the result is sent without a wrapper */
-  bool shaped; /* the tool has an output schema: error data is not sent as structuredContent */
+  bool direct;         /* direct call (the method is the tool's name): the result is sent without a wrapper */
+  bool shaped;         /* the tool has an output schema: error data is not sent as structuredContent */
+  const char *members; /* that each result has from 2026-07-28 on, a comma in front; "" before */
 } mcp__response_context_t;
 
 /* Writes a result, given as JSON text. */

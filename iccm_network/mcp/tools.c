@@ -202,18 +202,25 @@ static int derive_input_schema(const builder_t *builder, yyjson_val *listed) {
   return status;
 }
 
+static int add_headers(const builder_t *builder, yyjson_val *schema) {
+  char problem[1200];
+  int status = mcp__tool_headers_read(&builder->tool->headers, schema, problem, sizeof problem);
+  return status == MCP_ETOOL ? refuse_member(builder, "input_schema", problem) : status;
+}
+
 static int add_input_schema(const builder_t *builder) {
   const mcp_tool_t *given = builder->given;
   const char *text = given->input_schema != NULL ? given->input_schema : any_object;
   yyjson_doc *doc;
   int status = add_schema(builder, "input_schema", text, "inputSchema", &builder->tool->schema,
                           &builder->tool->list_entry);
-  if (status != 0 || (given->unlisted_properties == NULL && (given->flags & MCP_TOOL_STRICT) == 0))
-    return status;
-  status = read_json(builder, "input_schema", text, &doc);
+  if (status == 0)
+    status = read_json(builder, "input_schema", text, &doc);
   if (status != 0)
     return status;
-  status = derive_input_schema(builder, yyjson_doc_get_root(doc));
+  status = add_headers(builder, yyjson_doc_get_root(doc));
+  if (status == 0 && (given->unlisted_properties != NULL || (given->flags & MCP_TOOL_STRICT) != 0))
+    status = derive_input_schema(builder, yyjson_doc_get_root(doc));
   yyjson_doc_free(doc);
   return status;
 }
@@ -248,6 +255,16 @@ static int add_checked(const builder_t *builder, const char *member, const char 
   return status;
 }
 
+static int add_client_capabilities(const builder_t *builder) {
+  static const char member[] = "client_capabilities";
+  const char *text = builder->given->client_capabilities;
+  yyjson_doc **doc = &builder->tool->client_capabilities;
+  int status = text != NULL ? read_json(builder, member, text, doc) : 0;
+  if (status == 0 && text != NULL && !yyjson_is_obj(yyjson_doc_get_root(*doc)))
+    return refuse_member(builder, member, "is not an object");
+  return status;
+}
+
 static int add_members(const builder_t *builder) {
   const mcp_tool_t *given = builder->given;
   mcp__tool_t *tool = builder->tool;
@@ -262,6 +279,8 @@ static int add_members(const builder_t *builder) {
   if (status == 0 && given->output_schema != NULL)
     status = add_schema(builder, "output_schema", given->output_schema, "outputSchema", &tool->output,
                         &tool->list_entry_output);
+  if (status == 0)
+    status = add_client_capabilities(builder);
   if (status == 0)
     status = add_checked(builder, "annotations", given->annotations, annotations_rule);
   return status == 0 ? add_checked(builder, "icons", given->icons, icons_rule) : status;
@@ -308,6 +327,8 @@ void mcp__tool_release(mcp__tool_t *tool) {
   mcp__free(tool->name);
   mcp__schema_free(tool->schema);
   mcp__schema_free(tool->output);
+  mcp__tool_headers_free(&tool->headers);
+  yyjson_doc_free(tool->client_capabilities);
   mcp__buf_deinit(&tool->list_entry);
   mcp__buf_deinit(&tool->list_entry_output);
   mcp__free(tool);

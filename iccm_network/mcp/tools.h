@@ -4,6 +4,7 @@
 
 #include "mcp/pagination.h"
 #include "mcp/tool_counts.h"
+#include "mcp/tool_headers.h"
 #include "schema/schema.h"
 
 #include <stdatomic.h>
@@ -17,6 +18,8 @@ typedef struct mcp__tool {
   mcp_tool_cb handler;
   void *arg;
   unsigned flags;
+  mcp__tool_headers_t headers;
+  yyjson_doc *client_capabilities; /* that a client needs; NULL: none */
   mcp__tool_counts_t counts;
   atomic_uint users; /* reference count: the table, and calls, which may outlive table and server */
 } mcp__tool_t;

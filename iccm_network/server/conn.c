@@ -5,7 +5,9 @@
  * scarce, so that a fast peer delays only itself. Failure: an HTTP response before the upgrade, a close frame
  * after it. Both are written, input is discarded for up to a second, and the connection is closed. Calls in
  * flight lose their session and run to their end. */
-#include "server/conn.h"
+#include "server/conn_parts.h"
+
+#include "transport/http_request.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -13,12 +15,12 @@
 
 static const char busy[] = "busy: the memory for messages is used up, retry later";
 
-static void close_now(mcp__conn_t *conn);
-
-/* States only advance: HANDSHAKE, OPEN, CLOSING, CLOSED. */
-static void enter(mcp__conn_t *conn, mcp__conn_state_t state) {
+/* States only advance: HANDSHAKE, HTTP, OPEN, CLOSING, CLOSED. */
+void mcp__conn_enter(mcp__conn_t *conn, mcp__conn_state_t state) {
   assert(state > conn->state);
   conn->state = state;
+  conn->all->handshakes -= conn->in_handshake;
+  conn->in_handshake = false;
   if (state != MCP__CONN_CLOSED)
     conn->since_ms = uv_now(conn->all->loop);
 }
@@ -36,8 +38,9 @@ static const mcp__budget_account_t *account_of(const mcp__conn_t *conn) {
 }
 
 /* Updates the account after buffers may have changed. */
-static void charge(mcp__conn_t *conn) {
-  size_t now = mcp__stream_memory(&conn->stream) + conn->ws.message.cap + conn->input.cap;
+void mcp__conn_charge(mcp__conn_t *conn) {
+  size_t now = mcp__stream_memory(&conn->stream) + conn->ws.message.cap + conn->input.cap +
+               (conn->http != NULL ? conn->http->body.cap : 0);
   if (conn->session.caller.address != NULL)
     mcp__budget_charge(&conn->session.caller.account, &conn->charged_bytes,
                        conn->state == MCP__CONN_CLOSED ? 0 : now);
@@ -45,20 +48,20 @@ static void charge(mcp__conn_t *conn) {
 
 /* ---- closing --------------------------------------------------------------------------------------- */
 
-static void drop_handshake(mcp__conn_t *conn) {
+static void free_head(mcp__conn_t *conn) {
   if (conn->head == NULL)
     return;
   mcp__head_deinit(conn->head);
   mcp__free(conn->head);
   conn->head = NULL;
   mcp__stream_set_secret(&conn->stream, false);
-  conn->all->handshakes--;
 }
 
 static void close_session(mcp__conn_t *conn) {
   if (conn->deferred != NULL)
     mcp__call_release(conn->deferred);
   conn->deferred = NULL;
+  mcp__conn_http_end(conn);
   mcp__session_close(&conn->session);
 }
 
@@ -75,40 +78,40 @@ static void move_to_rejected(mcp__conn_t *conn) {
   mcp__conn_t *oldest = *entry;
   if (oldest != NULL) {
     mcp__stream_flush(&oldest->stream);
-    close_now(oldest);
+    mcp__conn_close_now(oldest);
   }
   *entry = conn;
   conn->rejected = entry;
 }
 
 /* The final output is in out: writes it and FIN, and waits for the peer to close. */
-static void start_closing(mcp__conn_t *conn) {
+void mcp__conn_start_closing(mcp__conn_t *conn) {
   if (conn->state >= MCP__CONN_CLOSING)
     return;
   if (conn->state == MCP__CONN_HANDSHAKE)
     move_to_rejected(conn);
-  drop_handshake(conn);
-  enter(conn, MCP__CONN_CLOSING);
+  mcp__conn_enter(conn, MCP__CONN_CLOSING);
   conn->stalled_bytes = 0;
   mcp__buf_deinit(&conn->input);
   mcp__buf_deinit(&conn->ws.message);
-  charge(conn);
   close_session(conn);
+  free_head(conn);
+  mcp__conn_charge(conn);
   mcp__stream_finish(&conn->stream);
   mcp__stream_read(&conn->stream, true);
 }
 
-static void close_now(mcp__conn_t *conn) {
+void mcp__conn_close_now(mcp__conn_t *conn) {
   if (conn->state == MCP__CONN_CLOSED)
     return;
-  if (conn->state == MCP__CONN_OPEN)
+  if (conn->state == MCP__CONN_OPEN || (conn->state == MCP__CONN_HTTP && conn->http->is_admitted))
     mcp__server_log_disconnected(&conn->peer, MCP_LOG_DEBUG, 0, "");
-  drop_handshake(conn);
   if (conn->rejected != NULL)
     *conn->rejected = NULL;
-  enter(conn, MCP__CONN_CLOSED);
-  charge(conn); /* libuv frees the rest in this loop iteration */
+  mcp__conn_enter(conn, MCP__CONN_CLOSED);
+  mcp__conn_charge(conn); /* libuv frees the rest in this loop iteration */
   close_session(conn);
+  free_head(conn);
   mcp__stream_close(&conn->stream);
 }
 
@@ -120,7 +123,7 @@ static void close_with(mcp__conn_t *conn, int code, const char *reason) {
   if (code != MCP__CLOSE_RESTART)
     mcp__count_refusal(&conn->all->service->counters, code);
   mcp__ws_close(&conn->ws, code, reason);
-  start_closing(conn);
+  mcp__conn_start_closing(conn);
 }
 
 static void unlink_conn(mcp__conn_t *conn) {
@@ -137,6 +140,7 @@ static void on_closed(mcp__stream_t *stream) {
   mcp__conn_t *conn = conn_of(stream);
   mcp__conns_t *all = conn->all;
   mcp__ws_deinit(&conn->ws);
+  mcp__conn_http_free(conn);
   mcp__buf_deinit(&conn->input);
   mcp__session_deinit(&conn->session);
   if (conn->session.caller.address != NULL)
@@ -152,15 +156,21 @@ static void on_closed(mcp__stream_t *stream) {
  * the backlog. */
 static void evict(mcp__conn_t *conn) {
   bool unread = mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE;
+  if (conn->state == MCP__CONN_HTTP && conn->http->exchange.state != MCP__EXCHANGE_STREAMING)
+    mcp__conn_refuse(conn, 503, busy);
+  else if (conn->state == MCP__CONN_HTTP)
+    mcp__conn_close_now(conn);
   close_with(conn, MCP__CLOSE_BUSY, busy);
   if (unread)
-    close_now(conn);
+    mcp__conn_close_now(conn);
 }
 
 /* Whether closing it frees memory: calls in flight keep theirs until they end. */
 static bool can_evict(const mcp__conn_t *conn) {
-  return conn->state == MCP__CONN_OPEN && (conn->ws.message.cap > MCP__BUF_QUOTA_FROM_BYTES ||
-                                           mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE);
+  size_t incoming = conn->state == MCP__CONN_HTTP ? conn->http->body.cap : conn->ws.message.cap;
+  return (conn->state == MCP__CONN_OPEN || conn->state == MCP__CONN_HTTP) &&
+         (incoming > MCP__BUF_QUOTA_FROM_BYTES ||
+          mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE);
 }
 
 static mcp__conn_t *heaviest_other(mcp__conn_t *conn, size_t more) {
@@ -194,7 +204,7 @@ static void note_memory(mcp__conn_t *conn, bool available) {
 /* Gate of the buffer into which a message is received. */
 static bool has_room(size_t more, void *arg) {
   mcp__conn_t *conn = arg;
-  charge(conn);
+  mcp__conn_charge(conn);
   bool available = make_room(conn, more);
   note_memory(conn, available);
   return available;
@@ -224,7 +234,7 @@ static void on_end(mcp__stream_t *stream, int status) {
     reject_tls_handshake(conn);
   else if (status == MCP_ETLS)
     mcp__server_log_throttled(&conn->peer, now(conn), broken, "closed", broken, stream->tls->problem);
-  close_now(conn);
+  mcp__conn_close_now(conn);
 }
 
 /* ---- transport of the session -----------------------------------------------------------------------
@@ -234,13 +244,15 @@ static mcp__conn_t *conn_of_session(const mcp__session_t *session) {
   return session->arg;
 }
 
-static bool is_open(const mcp__session_t *session) {
+static bool is_open(const mcp__session_t *session, const void *origin) {
+  (void)origin;
   return conn_of_session(session)->state == MCP__CONN_OPEN;
 }
 
-static mcp__buf_t *begin_message(mcp__session_t *session, void *origin, size_t *at) {
+static mcp__buf_t *begin_message(mcp__session_t *session, void *origin, int kind, size_t *at) {
   mcp__conn_t *conn = conn_of_session(session);
   (void)origin;
+  (void)kind;
   *at = mcp__ws_begin(&conn->ws);
   return *at != SIZE_MAX ? &conn->stream.out : NULL;
 }
@@ -265,17 +277,18 @@ static void wake(mcp__session_t *session, void *origin) {
   mcp__conn_t *conn = conn_of_session(session);
   (void)origin;
   mcp__stream_dirty(&conn->stream);
-  charge(conn);
+  mcp__conn_charge(conn);
   if (!mcp__budget_has(&conn->all->memory, 0))
     conn->all->request_tick(conn->all->arg); /* after the kernel has accepted what it can */
 }
 
-static bool has_output_room(const mcp__session_t *session, void *origin) {
+static bool has_output_room(const mcp__session_t *session, const void *origin) {
   (void)origin;
   return mcp__stream_backlog(&conn_of_session(session)->stream) <= MCP__CONN_BACKLOG_PAUSE;
 }
 
-static void fail(mcp__session_t *session, const char *reason) {
+static void fail(mcp__session_t *session, void *origin, const char *reason) {
+  (void)origin;
   close_with(conn_of_session(session), MCP__CLOSE_INTERNAL, reason);
 }
 
@@ -287,19 +300,24 @@ static void call_removed(mcp__session_t *session) {
     mcp__stream_dirty(&conn->stream);
 }
 
-static const mcp__transport_t transport = {is_open,         begin_message, end_message, wake,
-                                           has_output_room, fail,          call_removed};
+static const mcp__transport_t ws_transport = {.is_open = is_open,
+                                              .begin = begin_message,
+                                              .end = end_message,
+                                              .wake = wake,
+                                              .has_room = has_output_room,
+                                              .fail = fail,
+                                              .call_removed = call_removed};
 
 /* ---- messages -------------------------------------------------------------------------------------- */
 
-static void count_message(mcp__conn_t *conn) {
+void mcp__conn_count_message(mcp__conn_t *conn) {
   if (conn->window != conn->all->window)
     conn->window_messages = 0;
   conn->window = conn->all->window;
   conn->window_messages += conn->all->max_messages > 0;
 }
 
-static bool over_message_rate(const mcp__conn_t *conn) {
+bool mcp__conn_is_over_message_rate(const mcp__conn_t *conn) {
   const mcp__conns_t *all = conn->all;
   return all->max_messages > 0 && conn->window == all->window && conn->window_messages >= all->max_messages;
 }
@@ -313,12 +331,12 @@ static bool over_memory_share(const mcp__conn_t *conn) {
 
 static bool should_pause(const mcp__conn_t *conn) {
   return mcp__session_is_full(&conn->session) ||
-         mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE || over_message_rate(conn) ||
-         over_memory_share(conn);
+         mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE ||
+         mcp__conn_is_over_message_rate(conn) || over_memory_share(conn);
 }
 
 /* Small messages are never refused to save memory for others. */
-static bool may_parse(mcp__conn_t *conn, mcp_call_t *call) {
+bool mcp__conn_may_parse(mcp__conn_t *conn, mcp_call_t *call) {
   if (call->text.len <= MCP__BUF_QUOTA_FROM_BYTES)
     return true;
   mcp__call_charge(call);
@@ -331,7 +349,7 @@ static bool may_parse(mcp__conn_t *conn, mcp_call_t *call) {
 
 /* Without memory to parse a message, keeps it unparsed and pauses until there is memory. */
 static void serve_or_defer(mcp__conn_t *conn, mcp_call_t *call) {
-  bool granted = may_parse(conn, call);
+  bool granted = mcp__conn_may_parse(conn, call);
   if (conn->state != MCP__CONN_OPEN) /* closed by an eviction */
     mcp__call_release(call);
   else if (granted)
@@ -347,7 +365,7 @@ static void on_message(mcp__buf_t *text, bool binary, void *arg) {
   (void)binary;
   if (conn->state != MCP__CONN_OPEN)
     return; /* closed while this input was processed */
-  count_message(conn);
+  mcp__conn_count_message(conn);
   conn->message_ms = 0; /* further input belongs to the next message */
   mcp_call_t *call = mcp__call_acquire(&conn->session.caller);
   if (call == NULL) {
@@ -365,26 +383,22 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
   mcp__server_log_disconnected(&conn->peer, clean ? MCP_LOG_DEBUG : MCP_LOG_WARN, code, reason);
   if (!clean)
     mcp__count_refusal(&conn->all->service->counters, code);
-  start_closing(conn);
+  mcp__conn_start_closing(conn);
 }
 
 /* ---- handshake ------------------------------------------------------------------------------------- */
 
-/* HEAD gets the response to GET without the body (RFC 9110 section 9.3.2). */
-static void respond_page(mcp__conn_t *conn, int status, const char *type, const char *body, size_t len) {
-  mcp__buf_t *out = &conn->stream.out;
-  int written = mcp__write_body(out, status, type, body, len); /* without memory the connection just ends */
-  if (written == 0 && conn->head != NULL && mcp__head_is_bodiless(conn->head))
-    out->len -= len;
-  start_closing(conn);
-}
-
-static void refuse(mcp__conn_t *conn, int status, const char *text) {
+void mcp__conn_refuse(mcp__conn_t *conn, int status, const char *text) {
   char how[32];
   snprintf(how, sizeof how, " with %d", status);
   mcp__server_log_throttled(&conn->peer, now(conn), text, "refused", how, text);
   mcp__count_refusal(&conn->all->service->counters, status);
-  respond_page(conn, status, MCP__HTTP_PLAIN_TEXT, text, strlen(text));
+  mcp__buf_t *out = &conn->stream.out;
+  size_t len = strlen(text); /* without memory the connection just ends */
+  int written = mcp__write_body(out, status, MCP__HTTP_PLAIN_TEXT, text, len);
+  if (written == 0 && conn->head != NULL && mcp__head_is_bodiless(conn->head))
+    out->len -= len; /* HEAD gets the response to GET without the body (RFC 9110 section 9.3.2) */
+  mcp__conn_start_closing(conn);
 }
 
 /* auth_problem: why the token is missing or wrong; NULL: the request is authorized. */
@@ -392,30 +406,32 @@ static void respond_get(mcp__conn_t *conn, const char *auth_problem) {
   mcp__http_request_t request = {conn->head, auth_problem == NULL, conn->stream.tls != NULL};
   mcp__http_response_t response;
   if (!mcp__pages_respond(&conn->all->site, &request, &response)) {
-    refuse(conn, 401, auth_problem);
+    mcp__conn_refuse(conn, 401, auth_problem);
     return;
   }
-  respond_page(conn, response.status, response.type, response.body.data, response.body.len);
+  mcp__conn_http_respond(conn, response.status, response.type, response.body.data, response.body.len);
   mcp__buf_deinit(&response.body);
-}
-
-/* The same for every path and peer, because monitors use it. */
-static void respond_options(mcp__conn_t *conn) {
-  mcp__write_options(&conn->stream.out);
-  start_closing(conn);
 }
 
 static void open_websocket(mcp__conn_t *conn) {
   mcp__session_set_trace_id(&conn->session, mcp__head_value(conn->head, MCP__H_TRACE_ID));
   if (mcp__write_switching(&conn->stream.out, conn->head) != 0) {
-    close_now(conn);
+    mcp__conn_close_now(conn);
     return;
   }
   mcp__stream_dirty(&conn->stream);
-  drop_handshake(conn);
-  enter(conn, MCP__CONN_OPEN);
+  free_head(conn);
+  conn->session.transport = &ws_transport;
+  conn->session.origin = conn;
+  conn->session.protocol_version = MCP__2024_11_05;
+  mcp__conn_enter(conn, MCP__CONN_OPEN);
   conn->all->service->counters.connections++;
   mcp__server_log_connected(&conn->peer);
+}
+
+/* MCP's stream, which has every path but those of the pages. */
+static bool asks_for_stream(const mcp__head_t *head) {
+  return !mcp__head_is_bodiless(head) && mcp__http_names(head, "text/event-stream") && !mcp__pages_own(head);
 }
 
 static void on_head(mcp__conn_t *conn) {
@@ -425,29 +441,35 @@ static void on_head(mcp__conn_t *conn) {
   if (!all->auth.required || auth_problem != NULL) /* only an authorized peer can give a page the token */
     origin_problem = mcp__origins_problem(&all->origins, conn->head, kind, conn->stream.tls != NULL);
   if (kind == MCP__HTTP_INVALID)
-    refuse(conn, conn->head->status, conn->head->problem);
+    mcp__conn_refuse(conn, conn->head->status, conn->head->problem);
   else if (origin_problem != NULL)
-    refuse(conn, 403, origin_problem);
-  else if (kind == MCP__HTTP_OPTIONS)
-    respond_options(conn);
-  else if (kind == MCP__HTTP_GET)
+    mcp__conn_refuse(conn, 403, origin_problem);
+  else if (kind == MCP__HTTP_OPTIONS) /* the same for every path and peer, because monitors use it */
+    mcp__conn_http_respond(conn, 204, NULL, "", 0);
+  else if (kind == MCP__HTTP_GET && !asks_for_stream(conn->head))
     respond_get(conn, auth_problem);
   else if (auth_problem != NULL)
-    refuse(conn, 401, auth_problem);
-  else
+    mcp__conn_refuse(conn, 401, auth_problem);
+  else if (kind == MCP__HTTP_WEBSOCKET)
     open_websocket(conn);
+  else if (mcp__pages_own(conn->head))
+    mcp__conn_refuse(conn, 405, "unsupported method: this page has GET and HEAD\n");
+  else
+    mcp__conn_http_request(conn);
 }
 
 /* ---- input ----------------------------------------------------------------------------------------- */
 
 static size_t take_head(mcp__conn_t *conn, const char *data, size_t len) {
   size_t used;
+  if (conn->http != NULL && conn->head->bytes == 0)
+    conn->http->since_ms = now(conn);
   switch (mcp__head_feed(conn->head, data, len, &used)) {
   case MCP__HEAD_DONE:
     on_head(conn);
     break;
   case MCP__HEAD_BAD:
-    refuse(conn, conn->head->status, conn->head->problem);
+    mcp__conn_refuse(conn, conn->head->status, conn->head->problem);
     break;
   case MCP__HEAD_MORE:
     break;
@@ -455,11 +477,30 @@ static size_t take_head(mcp__conn_t *conn, const char *data, size_t len) {
   return used;
 }
 
+static bool reads_head(const mcp__conn_t *conn) {
+  return conn->state == MCP__CONN_HANDSHAKE ||
+         (conn->state == MCP__CONN_HTTP && conn->http->phase == MCP__HTTP_READS_HEAD &&
+          !mcp__conn_is_over_message_rate(conn));
+}
+
+/* Returns how many bytes were used: fewer than len if the request before has to be answered first. */
+static size_t take_http(mcp__conn_t *conn, const char *data, size_t len) {
+  size_t used = 0, taken = 1;
+  while (used < len && taken > 0 && conn->state <= MCP__CONN_HTTP) {
+    if (reads_head(conn))
+      taken = take_head(conn, data + used, len - used);
+    else
+      taken = conn->http != NULL ? mcp__conn_http_take_body(conn, data + used, len - used) : 0;
+    used += taken;
+  }
+  return used;
+}
+
 static size_t take(mcp__conn_t *conn, const char *data, size_t len) {
   size_t used = 0;
   conn->all->service->counters.now_ns = uv_hrtime();
-  if (conn->state == MCP__CONN_HANDSHAKE)
-    used = take_head(conn, data, len);
+  if (conn->state <= MCP__CONN_HTTP)
+    used = take_http(conn, data, len);
   if (conn->state == MCP__CONN_OPEN && used < len) /* data is NULL if no input was kept */
     used += mcp__ws_feed(&conn->ws, (const uint8_t *)data + used, len - used);
   if (conn->ws.pong_due)
@@ -467,21 +508,52 @@ static size_t take(mcp__conn_t *conn, const char *data, size_t len) {
   return conn->state >= MCP__CONN_CLOSING ? len : used;
 }
 
+static void fail_input(mcp__conn_t *conn) {
+  static const char reason[] = "out of memory for input";
+  if (conn->state == MCP__CONN_HTTP)
+    mcp__conn_close_now(conn);
+  else
+    close_with(conn, MCP__CLOSE_INTERNAL, reason);
+}
+
 static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
   mcp__conn_t *conn = conn_of(stream);
   conn->read_ms = now(conn);
   conn->pinged_ms = 0;
   size_t used = take(conn, data, len);
-  charge(conn);
+  mcp__conn_charge(conn);
   if (used == len)
     return;
   if (mcp__buf_append(&conn->input, data + used, len - used) != 0)
-    close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for input");
+    fail_input(conn);
   mcp__stream_read(&conn->stream, false); /* until try_resume() */
+}
+
+/* Whether input can be taken again that was kept. */
+static bool may_take(const mcp__conn_t *conn) {
+  return conn->state == MCP__CONN_HTTP || (conn->state == MCP__CONN_OPEN && !conn->ws.paused);
+}
+
+static void take_kept_input(mcp__conn_t *conn) {
+  mcp__buf_t input = conn->input;
+  mcp__buf_init(&conn->input, input.max, NULL);
+  size_t used = take(conn, input.data, input.len);
+  bool is_left = conn->state < MCP__CONN_CLOSING && used < input.len;
+  if (is_left && mcp__buf_append(&conn->input, input.data + used, input.len - used) != 0)
+    fail_input(conn);
+  mcp__buf_deinit(&input);
+  mcp__conn_charge(conn);
+  if (may_take(conn) && conn->input.len == 0)
+    mcp__stream_read(&conn->stream, true);
 }
 
 /* Processes input kept during the pause, once there is room for more calls and output. */
 static void try_resume(mcp__conn_t *conn) {
+  if (conn->state == MCP__CONN_HTTP) {
+    if (mcp__conn_http_resume(conn) && !conn->stream.reading)
+      take_kept_input(conn);
+    return;
+  }
   mcp__session_begin_waiting(&conn->session);
   if (conn->state != MCP__CONN_OPEN || !conn->ws.paused || should_pause(conn))
     return;
@@ -490,22 +562,14 @@ static void try_resume(mcp__conn_t *conn) {
   conn->deferred = NULL;
   if (deferred != NULL)
     serve_or_defer(conn, deferred);
-  if (conn->state != MCP__CONN_OPEN || conn->ws.paused)
-    return;
-  mcp__buf_t input = conn->input;
-  mcp__buf_init(&conn->input, input.max, NULL);
-  size_t used = take(conn, input.data, input.len);
-  if (conn->state == MCP__CONN_OPEN && used < input.len &&
-      mcp__buf_append(&conn->input, input.data + used, input.len - used) != 0)
-    close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for input");
-  mcp__buf_deinit(&input);
-  charge(conn);
-  if (conn->state == MCP__CONN_OPEN && !conn->ws.paused)
-    mcp__stream_read(&conn->stream, true);
+  if (may_take(conn))
+    take_kept_input(conn);
 }
 
 static void before_write(mcp__stream_t *stream) {
   mcp__conn_t *conn = conn_of(stream);
+  if (conn->state == MCP__CONN_HTTP)
+    mcp__conn_http_before_write(conn);
   if (conn->state != MCP__CONN_OPEN)
     return;
   mcp__session_write_notifications(&conn->session);
@@ -533,6 +597,22 @@ static bool over_connect_rate(mcp__conns_t *all, const struct sockaddr *address)
   return count > (uint32_t)all->max_connects;
 }
 
+/* Closes the connection that has waited longest for a next HTTP request. */
+static bool evict_idle(mcp__conns_t *all) {
+  mcp__conn_t *idle = NULL;
+  if (all->handshakes >= MCP__CONN_MAX_HANDSHAKES)
+    return false; /* it would make room for no further one */
+  for (mcp__conn_t *conn = all->first; conn != NULL; conn = conn->next)
+    if (mcp__conn_http_is_idle(conn) && (idle == NULL || conn->http->since_ms < idle->http->since_ms))
+      idle = conn;
+  if (idle == NULL)
+    return false;
+  all->slots_used -= idle->has_slot;
+  idle->has_slot = false;
+  mcp__conn_close_now(idle);
+  return true;
+}
+
 /* Whether there is a slot for a handshake. If not, the oldest handshake is evicted, so that silent peers
  * cannot block others. */
 static bool find_slot(mcp__conns_t *all) {
@@ -540,15 +620,17 @@ static bool find_slot(mcp__conns_t *all) {
   if (all->handshakes < MCP__CONN_MAX_HANDSHAKES && all->slots_used < all->max_connections)
     return true;
   int left = all->handshakes;
+  if (evict_idle(all))
+    return true;
   for (mcp__conn_t *conn = all->first; conn != NULL && left > 0; conn = conn->next) { /* newest first */
-    if (conn->head == NULL)
+    if (!conn->in_handshake)
       continue;
     oldest = conn;
     left--;
   }
   if (oldest == NULL || now(oldest) - oldest->since_ms < MCP__CONN_HANDSHAKE_MIN_MS)
     return false;
-  refuse(oldest, 408, "no complete request, and the slot is needed for another connection\n");
+  mcp__conn_refuse(oldest, 408, "no complete request, and the slot is needed for another connection\n");
   return true;
 }
 
@@ -569,7 +651,7 @@ static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
   int status;
   const char *problem = admission_problem(conn->all, address, &status);
   if (problem != NULL) {
-    refuse(conn, status, problem);
+    mcp__conn_refuse(conn, status, problem);
     return;
   }
   conn->has_slot = true;
@@ -578,10 +660,11 @@ static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
   if (conn->head == NULL || mcp__head_init(conn->head, true) != 0) {
     mcp__free(conn->head);
     conn->head = NULL;
-    close_now(conn);
+    mcp__conn_close_now(conn);
     return;
   }
   conn->all->handshakes++;
+  conn->in_handshake = true;
   mcp__stream_set_secret(&conn->stream, true);
   mcp__stream_read(&conn->stream, true);
 }
@@ -591,20 +674,20 @@ static void begin(mcp__conn_t *conn) {
   struct sockaddr_storage address = {0};
   int len = sizeof address;
   if (uv_tcp_getpeername(&conn->stream.tcp, (struct sockaddr *)&address, &len) != 0) {
-    close_now(conn);
+    mcp__conn_close_now(conn);
     return;
   }
   uv_tcp_nodelay(&conn->stream.tcp, 1);
   mcp__peer_name((struct sockaddr *)&address, conn->peer.name);
   caller->address = mcp__budget_join(&conn->all->memory, mcp__peer_network((struct sockaddr *)&address));
   if (caller->address == NULL) {
-    close_now(conn);
+    mcp__conn_close_now(conn);
     return;
   }
   caller->account.parent = &caller->address->account;
   mcp__tls_context_t *context = conn->all->certificate.context;
   if (context != NULL && mcp__stream_start_tls(&conn->stream, context, NULL, false) != 0) {
-    close_now(conn);
+    mcp__conn_close_now(conn);
     return;
   }
   refuse_or_begin(conn, (struct sockaddr *)&address);
@@ -622,7 +705,7 @@ static void init(mcp__conn_t *conn, mcp__conns_t *all) {
                                        .on_end = on_ws_end,
                                        .arg = conn};
   mcp__ws_init(&conn->ws, &conn->ws_config);
-  mcp__session_init(&conn->session, all->service, &transport, &conn->peer, conn);
+  mcp__session_init(&conn->session, all->service, &mcp__http_transport, &conn->peer, conn);
   /* Part of a TLS record may have arrived before the current read. */
   mcp__buf_init(&conn->input, MCP__STREAM_INPUT_BYTES + MCP__TLS_RECORD, NULL);
   conn->next = all->first;
@@ -641,7 +724,7 @@ int mcp__conns_accept(mcp__conns_t *all, uv_stream_t *listener) {
   }
   init(conn, all);
   if (uv_accept(listener, (uv_stream_t *)&conn->stream.tcp) != 0)
-    close_now(conn);
+    mcp__conn_close_now(conn);
   else
     begin(conn);
   return 0;
@@ -661,9 +744,8 @@ static bool is_write_stalled(mcp__conn_t *conn, uint64_t now_ms) {
 
 /* Whether a message arrives so slowly that it would hold its memory indefinitely. Control frames between its
  * fragments do not count. */
-static bool is_trickling(mcp__conn_t *conn, uint64_t now_ms) {
-  size_t len = conn->ws.message.len;
-  if (!mcp__ws_in_message(&conn->ws)) {
+bool mcp__conn_is_trickling(mcp__conn_t *conn, bool is_incomplete, size_t len, uint64_t now_ms) {
+  if (!is_incomplete) {
     conn->message_ms = 0;
   } else if (conn->message_ms == 0 ||
              (len - conn->message_len >= MCP__CONN_MESSAGE_MIN_BYTES &&
@@ -706,12 +788,12 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
   } else if (!conn->stream.reading) {
     conn->read_ms = now_ms; /* reading is paused by the server: silence is expected */
     conn->message_ms = 0;
-  } else if (is_trickling(conn, now_ms)) {
+  } else if (mcp__conn_is_trickling(conn, mcp__ws_in_message(&conn->ws), conn->ws.message.len, now_ms)) {
     close_with(conn, MCP__CLOSE_PROTOCOL,
                "message too slow: in 30 s neither complete nor 32 KiB and a sixteenth more");
   } else if (conn->pinged_ms != 0 && now_ms - conn->pinged_ms > MCP__CONN_PONG_MS) {
     mcp__server_log_throttled(&conn->peer, now(conn), silent, "closed", silent, "it does not answer pings");
-    close_now(conn);
+    mcp__conn_close_now(conn);
   } else if (conn->pinged_ms == 0 && quiet > MCP__CONN_PING_MS && mcp__ws_ping(&conn->ws) == 0) {
     conn->pinged_ms = now_ms;
     mcp__stream_dirty(&conn->stream);
@@ -721,7 +803,7 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
     if (!mcp__ws_in_message(&conn->ws))
       mcp__buf_clear(&conn->ws.message, MCP__STREAM_KEEP_BYTES);
     mcp__stream_trim(&conn->stream);
-    charge(conn);
+    mcp__conn_charge(conn);
   }
 }
 
@@ -737,18 +819,27 @@ static void tick(mcp__conn_t *conn, uint64_t now_ms) {
   uint64_t age = now_ms - conn->since_ms;
   if (conn->state == MCP__CONN_OPEN)
     tick_open(conn, now_ms);
+  else if (conn->state == MCP__CONN_HTTP && is_write_stalled(conn, now_ms))
+    mcp__conn_close_now(conn);
+  else if (conn->state == MCP__CONN_HTTP && (over_output_share(conn) || is_starved(conn, now_ms)))
+    evict(conn);
+  else if (conn->state == MCP__CONN_HTTP)
+    mcp__conn_http_tick(conn, now_ms);
   else if (conn->state == MCP__CONN_HANDSHAKE && age > MCP__CONN_HANDSHAKE_MS)
-    refuse(conn, 408, "no complete request within 5 s\n");
+    mcp__conn_refuse(conn, 408, "no complete request within 5 s\n");
   else if (conn->state == MCP__CONN_CLOSING && !is_draining(conn, age) && age > MCP__CONN_DRAIN_MS)
-    close_now(conn);
+    mcp__conn_close_now(conn);
 }
 
 static void stop(mcp__conn_t *conn, bool at_once) {
   const mcp__caller_t *caller = &conn->session.caller;
   if (conn->state == MCP__CONN_HANDSHAKE)
-    close_now(conn);
-  else if (conn->state == MCP__CONN_OPEN &&
-           (at_once || (caller->in_flight == NULL && caller->waiting == NULL)))
+    mcp__conn_close_now(conn);
+  else if (conn->state == MCP__CONN_HTTP)
+    mcp__conn_http_stop(conn, at_once);
+  else if (conn->state == MCP__CONN_OPEN)
+    mcp__session_end_subscriptions(&conn->session);
+  if (conn->state == MCP__CONN_OPEN && (at_once || (caller->in_flight == NULL && caller->waiting == NULL)))
     close_with(conn, MCP__CLOSE_RESTART, "the server is stopping");
 }
 
@@ -769,6 +860,7 @@ void mcp__conns_tick(mcp__conns_t *all) {
     next = conn->next;
     tick(conn, now_ms);
   }
+  mcp__http_sessions_tick(&all->http_sessions, now_ms);
 }
 
 void mcp__conns_stop(mcp__conns_t *all, bool at_once) {
@@ -781,16 +873,20 @@ void mcp__conns_stop(mcp__conns_t *all, bool at_once) {
 size_t mcp__conns_count_open(const mcp__conns_t *all) {
   size_t count = 0;
   for (const mcp__conn_t *conn = all->first; conn != NULL; conn = conn->next)
-    count += conn->state == MCP__CONN_OPEN;
+    count += conn->state == MCP__CONN_OPEN || (conn->state == MCP__CONN_HTTP && conn->http->is_admitted);
   return count;
 }
 
 void mcp__conns_tools_changed(mcp__conns_t *all) {
   for (mcp__conn_t *conn = all->first; conn != NULL; conn = conn->next)
     mcp__session_tools_changed(&conn->session);
+  for (mcp__http_session_t *each = all->http_sessions.first; each != NULL; each = each->next)
+    mcp__session_tools_changed(&each->session);
 }
 
 void mcp__conns_notify(mcp__conns_t *all) {
   for (mcp__conn_t *conn = all->first; conn != NULL; conn = conn->next)
     mcp__session_notify(&conn->session);
+  for (mcp__http_session_t *each = all->http_sessions.first; each != NULL; each = each->next)
+    mcp__session_notify(&each->session);
 }

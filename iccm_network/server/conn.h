@@ -3,8 +3,8 @@
 #ifndef MCP_CONN_H
 #define MCP_CONN_H
 
+#include "server/conn_http.h"
 #include "server/http_pages.h"
-#include "server/session.h"
 #include "transport/auth.h"
 #include "transport/certificate.h"
 #include "transport/origins.h"
@@ -31,8 +31,6 @@ enum {
   MCP__CONN_BACKLOG_CLOSE = 32 << 20
 };
 
-typedef struct mcp__conn mcp__conn_t;
-
 /* All connections of one server, and their shared state. */
 typedef struct mcp__conns {
   /* settings */
@@ -52,6 +50,7 @@ typedef struct mcp__conns {
   mcp__server_log_t *log;
   mcp__budget_t memory; /* limit for data received from peers, and for everything derived from it */
   mcp__conn_t *first;
+  mcp__http_sessions_t http_sessions;
   int slots_used; /* connections in their handshake or open */
   int handshakes;
   /* connections without a slot that get a refusal; NULL: free */
@@ -64,9 +63,10 @@ typedef struct mcp__conns {
 } mcp__conns_t;
 
 typedef enum mcp__conn_state {
-  MCP__CONN_HANDSHAKE,
-  MCP__CONN_OPEN,
-  MCP__CONN_CLOSING, /* a close was written: input is discarded until the end */
+  MCP__CONN_HANDSHAKE, /* reads the head of the first request */
+  MCP__CONN_HTTP,      /* has answered one, or reads its body; see conn_http.h */
+  MCP__CONN_OPEN,      /* speaks WebSocket */
+  MCP__CONN_CLOSING,   /* a close was written: input is discarded until the end */
   MCP__CONN_CLOSED
 } mcp__conn_state_t;
 
@@ -75,7 +75,8 @@ struct mcp__conn {
   mcp__conns_t *all;
   mcp__conn_t *prev, *next;
   mcp__conn_state_t state;
-  mcp__head_t *head; /* during the handshake */
+  mcp__head_t *head;      /* while it speaks HTTP */
+  mcp__conn_http_t *http; /* since it has left the handshake for HTTP; else NULL */
   mcp__ws_t ws;
   mcp__ws_config_t ws_config;
   mcp__buf_t input; /* read but not processed, because the connection is paused */
@@ -97,6 +98,7 @@ struct mcp__conn {
   uint64_t stalled_ms; /* since when the peer has not read; 0: it reads */
   size_t stalled_bytes;
   size_t largest_response;
+  bool in_handshake;      /* counted in all->handshakes */
   bool has_slot;          /* counted in all->slots_used */
   mcp__conn_t **rejected; /* its entry of all->rejected; NULL: none */
 };

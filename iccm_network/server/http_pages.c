@@ -2,6 +2,8 @@
  * with a constant body. */
 #include "server/http_pages.h"
 
+#include "transport/http_response.h"
+
 #include <string.h>
 
 enum { MAX_READY = 64 << 10, MAX_METRICS = 16 << 20, MAX_PLAIN = 1024 };
@@ -58,12 +60,12 @@ static void describe(const mcp__http_site_t *site, const mcp__http_request_t *re
                      mcp__http_response_t *response, int status) {
   const char *s = request->tls ? "s" : "";
   plain(response, status, "");
-  mcp__buf_printf(
-      &response->body,
-      "%.100s %.100s: an MCP server, JSON-RPC 2.0 over WebSocket.\n"
-      "Connect to this address with ws%s:// instead of http%s://. See also GET /healthz, /readyz and "
-      "/metrics.\n",
-      site->name, site->version, s, s);
+  mcp__buf_printf(&response->body,
+                  "%.100s %.100s: an MCP server, JSON-RPC 2.0 over WebSocket and streamable HTTP.\n"
+                  "Connect with ws%s:// instead of http%s://, or POST messages to /mcp. See also GET "
+                  "/healthz, /readyz and "
+                  "/metrics.\n",
+                  site->name, site->version, s, s);
 }
 
 static void root(const mcp__http_site_t *site, const mcp__http_request_t *request,
@@ -87,6 +89,13 @@ static const struct route {
     {HTTP_GET, "/metrics", false, metrics}, {HTTP_GET, "/", false, root},
     {HTTP_GET, NULL, false, not_found},
 };
+
+bool mcp__pages_own(const mcp__head_t *head) {
+  for (const struct route *route = routes; route->path != NULL; route++)
+    if (strcmp(route->path, "/") != 0 && mcp__head_path_is(head, route->path))
+      return true;
+  return false;
+}
 
 bool mcp__pages_respond(const mcp__http_site_t *site, const mcp__http_request_t *request,
                         mcp__http_response_t *response) {

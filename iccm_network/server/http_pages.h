@@ -26,6 +26,9 @@ typedef struct mcp__http_response {
   mcp__buf_t body; /* the caller calls deinit */
 } mcp__http_response_t;
 
+/* Whether the path is one that a page has, so that MCP has it not: /healthz, /readyz, /metrics. */
+bool mcp__pages_own(const mcp__head_t *head);
+
 /* Responds to a complete GET or HEAD. Returns false, without a response, if the page requires an authorized
  * request. */
 bool mcp__pages_respond(const mcp__http_site_t *site, const mcp__http_request_t *request,

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "mcp/modern.h"
 #include "iccm_service.h"
 
 #include <assert.h>
@@ -26,6 +27,7 @@ enum {
   SPARE_DESCRIPTORS = 64, /* for the loop, the log, and one or two clients */
   /* time after the shutdown timeout for handlers that poll mcp_call_cancelled() */
   CANCELLED_GRACE_MS = 500,
+  RESULT_MEMBERS_MAX_BYTES = 8192,
   ENTRY_SIZE = 1024 /* longest entry of a settings list in a log line */
 };
 
@@ -37,6 +39,14 @@ static void enter(mcp_server_t *server, mcp__server_state_t state) {
 }
 
 /* ---- new and free ---------------------------------------------------------------------------------- */
+
+/* Members of each result from 2026-07-28 on, with a NUL behind them. */
+static int write_result_members(mcp_server_t *server) {
+  mcp__buf_t *members = &server->result_members;
+  mcp__buf_init(members, RESULT_MEMBERS_MAX_BYTES, NULL);
+  int status = mcp__modern_write_members(members, server->name, server->version);
+  return mcp__buf_first_error(status, mcp__buf_append(members, "", 1));
+}
 
 static int set_up(mcp_server_t *server, const char *name, const char *version, int port,
                   const mcp_tool_t *tools) {
@@ -54,7 +64,7 @@ static int set_up(mcp_server_t *server, const char *name, const char *version, i
   mcp__set_last_error("out of memory");
   server->name = mcp__strdup(name);
   server->version = mcp__strdup(version);
-  if (server->name == NULL || server->version == NULL)
+  if (server->name == NULL || server->version == NULL || write_result_members(server) != 0)
     return UV_ENOMEM;
   status = mcp__tools_init(&server->tools, tools, problem, sizeof problem);
   if (status != 0)
@@ -62,7 +72,8 @@ static int set_up(mcp_server_t *server, const char *name, const char *version, i
   server->port = port;
   server->call_timeout_ms = DEFAULT_CALL_TIMEOUT_MS;
   server->shutdown_timeout_ms = DEFAULT_SHUTDOWN_TIMEOUT_MS;
-  server->service.server_info = (mcp__server_info_t){server->name, server->version, &server->tools, NULL};
+  server->service.server_info =
+      (mcp__server_info_t){server->name, server->version, &server->tools, NULL, server->result_members.data};
   return status;
 }
 
@@ -106,6 +117,7 @@ void mcp_server_free(mcp_server_t *server) {
   mcp__server_free_settings(server);
   mcp__free(server->name);
   mcp__free(server->version);
+  mcp__buf_deinit(&server->result_members);
   mcp__free(server);
 }
 
@@ -430,6 +442,7 @@ static void on_part_closed(void *arg) {
 }
 
 static void close_handles(mcp_server_t *server) {
+  mcp__http_sessions_end_all(&server->conns.http_sessions);
   mcp__calls_t *calls = &server->service.calls;
   mcp__certificate_t *certificate = &server->conns.certificate;
   enter(server, MCP__SERVER_CLOSING);

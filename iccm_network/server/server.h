@@ -16,6 +16,7 @@ typedef enum mcp__server_state {
 struct mcp_server {
   mcp__server_state_t state;
   char *name, *version;
+  mcp__buf_t result_members; /* see mcp__server_info_t */
   int port;
   bool without_listener; /* started by mcp_server_test_call(), without a port */
   mcp__tools_t tools;

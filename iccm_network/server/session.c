@@ -7,6 +7,7 @@
 #include "server/session.h"
 
 #include "base/utf8.h"
+#include "mcp/modern.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,16 +17,16 @@ static mcp__session_t *session_of(mcp__caller_t *caller) {
   return (mcp__session_t *)(void *)caller;
 }
 
-static bool is_open(const mcp__session_t *session) {
-  return session->transport->is_open(session);
+static bool is_open(const mcp__session_t *session, const void *origin) {
+  return origin != NULL && session->transport->is_open(session, origin);
 }
 
 /* ---- responses ------------------------------------------------------------------------------------- */
 
-static int write_message(mcp__session_t *session, void *origin, const mcp__response_context_t *to,
+static int write_message(mcp__session_t *session, void *origin, int kind, const mcp__response_context_t *to,
                          mcp__render_cb render, const void *value) {
   size_t at;
-  mcp__buf_t *out = session->transport->begin(session, origin, &at);
+  mcp__buf_t *out = session->transport->begin(session, origin, kind, &at);
   return out != NULL ? session->transport->end(session, origin, at, render(out, to, value)) : UV_ENOMEM;
 }
 
@@ -35,16 +36,20 @@ static int render_internal_error(mcp__buf_t *out, const mcp__response_context_t 
                             0);
 }
 
-static int respond(mcp__caller_t *caller, void *origin, const mcp__response_context_t *to,
-                   mcp__render_cb render, const void *value) {
-  mcp__session_t *session = session_of(caller);
-  if (!is_open(session))
+static int send_response(mcp__session_t *session, void *origin, int kind, const mcp__response_context_t *to,
+                         mcp__render_cb render, const void *value) {
+  if (!is_open(session, origin))
     return MCP_ESTATE;
-  int status = write_message(session, origin, to, render, value);
-  if (status != 0 && write_message(session, origin, to, render_internal_error, NULL) != 0)
-    session->transport->fail(session, "out of memory for a response");
+  int status = write_message(session, origin, kind, to, render, value);
+  if (status != 0 && write_message(session, origin, kind, to, render_internal_error, NULL) != 0)
+    session->transport->fail(session, origin, "out of memory for a response");
   session->transport->wake(session, origin);
   return status;
+}
+
+static int respond(mcp__caller_t *caller, void *origin, const mcp__response_context_t *to,
+                   mcp__render_cb render, const void *what) {
+  return send_response(session_of(caller), origin, MCP__SEND_RESPONSE, to, render, what);
 }
 
 static int render_text(mcp__buf_t *out, const mcp__response_context_t *to, const void *value) {
@@ -54,9 +59,9 @@ static int render_text(mcp__buf_t *out, const mcp__response_context_t *to, const
 
 static void notify(mcp__caller_t *caller, void *origin, const char *text) {
   mcp__session_t *session = session_of(caller);
-  if (!is_open(session) || !session->transport->has_room(session, origin))
+  if (!is_open(session, origin) || !session->transport->has_room(session, origin))
     return;
-  write_message(session, origin, NULL, render_text, text);
+  write_message(session, origin, MCP__SEND_NOTIFICATION, NULL, render_text, text);
   session->transport->wake(session, origin);
 }
 
@@ -67,18 +72,36 @@ static void call_removed(mcp__caller_t *caller) {
 
 /* ---- notifications ---------------------------------------------------------------------------------- */
 
+static void wake_subscription(mcp__session_t *session, const mcp__subscription_t *subscription) {
+  if (is_open(session, subscription->origin))
+    session->transport->wake(session, subscription->origin);
+}
+
+static void wake_unasked(mcp__session_t *session) {
+  if (is_open(session, session->origin))
+    session->transport->wake(session, session->origin);
+}
+
 void mcp__session_tools_changed(mcp__session_t *session) {
-  if (!is_open(session) || !session->initialized || session->protocol_version < MCP__2025_03_26)
+  for (mcp__subscription_t *each = session->subscriptions; each != NULL; each = each->next) {
+    each->tools_due = each->wants_tools;
+    wake_subscription(session, each);
+  }
+  if (!session->initialized || session->protocol_version < MCP__2025_03_26)
     return;
   session->tools_changed = true;
-  session->transport->wake(session, NULL);
+  wake_unasked(session);
 }
 
 void mcp__session_notify(mcp__session_t *session) {
-  if (!is_open(session) || session->initialize_params == NULL)
+  for (mcp__subscription_t *each = session->subscriptions; each != NULL; each = each->next) {
+    each->capability_due = each->capability_params != NULL;
+    wake_subscription(session, each);
+  }
+  if (session->initialize_params == NULL)
     return;
   session->notification_due = true;
-  session->transport->wake(session, NULL);
+  wake_unasked(session);
 }
 
 /* A peer that requests the capability gets a notification right after the response and at each later change.
@@ -95,37 +118,138 @@ static void keep_initialize(mcp__session_t *session, yyjson_val *params) {
   mcp__session_notify(session);
 }
 
-static int render_capability_notification(mcp__buf_t *out, const mcp__response_context_t *to,
-                                          const void *value) {
-  const mcp__session_t *session = value;
+/* What the capability's callback makes of the params of an initialize; NULL: nothing, or no memory. */
+static yyjson_mut_doc *capability_params(const mcp__session_t *session, const char *initialize_params) {
   const mcp__service_t *service = session->service;
-  size_t len = 0;
-  char method[MCP__SESSION_CAPABILITY_BYTES + sizeof "notifications/"];
-  (void)to;
-  snprintf(method, sizeof method, "notifications/%s", service->server_info.experimental_capability);
   mcp__json_error_t error;
-  yyjson_doc *params =
-      mcp__json_read(session->initialize_params, strlen(session->initialize_params), &mcp__json_alc, &error);
+  yyjson_doc *params = mcp__json_read(initialize_params, strlen(initialize_params), &mcp__json_alc, &error);
   yyjson_mut_doc *doc = NULL;
   if (params != NULL)
     doc = service->capability_cb(service->server, yyjson_doc_get_root(params), service->capability_arg);
+  yyjson_doc_free(params);
+  return doc;
+}
+
+static int render_capability_notification(mcp__buf_t *out, const mcp__response_context_t *to,
+                                          const void *what) {
+  const mcp__session_t *session = what;
+  size_t len = 0;
+  char method[MCP__SESSION_CAPABILITY_BYTES + sizeof "notifications/"];
+  (void)to;
+  snprintf(method, sizeof method, "notifications/%s", session->service->server_info.experimental_capability);
+  yyjson_mut_doc *doc = capability_params(session, session->initialize_params);
   char *text = doc != NULL ? yyjson_mut_write_opts(doc, 0, &mcp__json_alc, &len, NULL) : NULL;
   int status = text != NULL ? mcp__jsonrpc_request(out, 0, method, text, len) : UV_ECANCELED;
   mcp__free(text);
   yyjson_mut_doc_free(doc);
-  yyjson_doc_free(params);
   return status;
+}
+
+/* ---- subscriptions ----------------------------------------------------------------------------------- */
+
+typedef struct subscribed {
+  const mcp__session_t *session;
+  const mcp__subscription_t *subscription;
+} subscribed_t;
+
+static int render_acknowledged(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
+  const subscribed_t *subscribed = what;
+  (void)to;
+  return mcp__subscription_write_acknowledged(
+      out, subscribed->subscription, subscribed->session->service->server_info.experimental_capability);
+}
+
+static int render_tools_changed(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
+  const subscribed_t *subscribed = what;
+  (void)to;
+  return mcp__subscription_write_tools_changed(out, subscribed->subscription);
+}
+
+static int render_capability(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
+  const subscribed_t *subscribed = what;
+  const mcp__session_t *session = subscribed->session;
+  (void)to;
+  yyjson_mut_doc *params = capability_params(session, subscribed->subscription->capability_params);
+  if (params == NULL)
+    return UV_ECANCELED;
+  int status = mcp__subscription_write_capability(
+      out, subscribed->subscription, session->service->server_info.experimental_capability, params);
+  yyjson_mut_doc_free(params);
+  return status;
+}
+
+static int render_end(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
+  const subscribed_t *subscribed = what;
+  (void)to;
+  return mcp__subscription_write_end(out, subscribed->subscription);
+}
+
+static void write_subscription(mcp__session_t *session, mcp__subscription_t *subscription) {
+  subscribed_t subscribed = {session, subscription};
+  void *origin = subscription->origin;
+  if (!is_open(session, origin) || !session->transport->has_room(session, origin))
+    return; /* it stays due */
+  if (subscription->tools_due &&
+      write_message(session, origin, MCP__SEND_NOTIFICATION, NULL, render_tools_changed, &subscribed) == 0)
+    subscription->tools_due = false;
+  if (subscription->capability_due && write_message(session, origin, MCP__SEND_NOTIFICATION, NULL,
+                                                    render_capability, &subscribed) != UV_ENOMEM)
+    subscription->capability_due = false;
+}
+
+static mcp__subscription_t **find_subscription(mcp__session_t *session, const char *id, size_t id_len) {
+  mcp__subscription_t **link = &session->subscriptions;
+  while (*link != NULL && !mcp__id_same((*link)->id, (*link)->id_len, id, id_len))
+    link = &(*link)->next;
+  return link;
+}
+
+static void remove_subscription(mcp__session_t *session, mcp__subscription_t **link) {
+  mcp__subscription_t *subscription = *link;
+  *link = subscription->next;
+  session->subscription_count--;
+  mcp__subscription_free(subscription);
+}
+
+static void forget_subscriptions(mcp__session_t *session, const void *origin) { /* NULL: all */
+  for (mcp__subscription_t **link = &session->subscriptions; *link != NULL;)
+    if (origin == NULL || (*link)->origin == origin)
+      remove_subscription(session, link);
+    else
+      link = &(*link)->next;
+}
+
+/* Each leaves the list first: its response may end the session. */
+void mcp__session_end_subscriptions(mcp__session_t *session) {
+  mcp__subscription_t *subscription;
+  while ((subscription = session->subscriptions) != NULL) {
+    subscribed_t subscribed = {session, subscription};
+    void *origin = subscription->origin;
+    session->subscriptions = subscription->next;
+    session->subscription_count--;
+    if (is_open(session, origin) &&
+        write_message(session, origin, MCP__SEND_RESPONSE, NULL, render_end, &subscribed) == 0)
+      session->transport->wake(session, origin);
+    mcp__subscription_free(subscription);
+  }
 }
 
 void mcp__session_write_notifications(mcp__session_t *session) {
   static const char changed[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}";
-  if (session->tools_changed && write_message(session, NULL, NULL, render_text, changed) == 0)
+  void *origin = session->origin;
+  for (mcp__subscription_t *each = session->subscriptions; each != NULL; each = each->next)
+    write_subscription(session, each);
+  if (!is_open(session, origin))
+    return; /* they stay due */
+  if (session->tools_changed &&
+      write_message(session, origin, MCP__SEND_NOTIFICATION, NULL, render_text, changed) == 0)
     session->tools_changed = false;
   if (!session->notification_due)
     return;
   /* Without params: a later initialize did not request it. Without room or memory it stays due. */
   int status = session->initialize_params != NULL
-                   ? write_message(session, NULL, NULL, render_capability_notification, session)
+                   ? write_message(session, origin, MCP__SEND_NOTIFICATION, NULL,
+                                   render_capability_notification, session)
                    : 0;
   session->notification_due = status == UV_ENOMEM;
 }
@@ -159,8 +283,15 @@ static void cancel(mcp__session_t *session, const char *id, size_t id_len) {
   mcp_call_t *call = mcp__caller_find(&session->caller, hash, id, id_len);
   if (call == NULL)
     call = mcp__caller_find_waiting(&session->caller, hash, id, id_len);
-  if (call != NULL)
-    mcp__call_cancel(call);
+  mcp__subscription_t **subscription = find_subscription(session, id, id_len);
+  if (call == NULL && *subscription != NULL)
+    remove_subscription(session, subscription);
+  if (call == NULL)
+    return;
+  void *origin = call->origin;
+  mcp__call_cancel(call);
+  if (session->transport->drop != NULL && is_open(session, origin))
+    session->transport->drop(session, origin);
 }
 
 static const char *copy_trace_id(const mcp__session_t *session, mcp__arena_t *arena) {
@@ -181,6 +312,37 @@ static void run(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_r
   mcp__call_run(call, &session->caller); /* may have ended it */
 }
 
+static void refuse_listen(mcp__dispatch_result_t *result, int code, const char *problem) {
+  result->action = MCP__DO_REFUSE;
+  result->code = code;
+  result->problem = problem;
+}
+
+/* Begins a subscription and acknowledges it. Otherwise turns the result into a refusal. */
+static void begin_subscription(mcp__session_t *session, const mcp_call_t *call, const mcp__message_t *message,
+                               mcp__dispatch_result_t *result) {
+  mcp__subscription_t *subscription = NULL;
+  if (session->subscription_count == MCP__MAX_SUBSCRIPTIONS)
+    refuse_listen(result, MCP_INVALID_REQUEST, "there are 64 subscriptions: end one first");
+  else if (message->id_len > MCP__SUBSCRIPTION_ID_MAX)
+    refuse_listen(result, MCP_INVALID_REQUEST, "the id of a subscription is limited to 1,024 bytes");
+  else if ((subscription = mcp__subscription_new(message, result, call->origin)) == NULL)
+    refuse_listen(result, MCP_INTERNAL_ERROR, "out of memory");
+  if (subscription == NULL)
+    return;
+  subscribed_t subscribed = {session, subscription};
+  if (write_message(session, call->origin, MCP__SEND_NOTIFICATION, NULL, render_acknowledged, &subscribed) !=
+      0) {
+    mcp__subscription_free(subscription);
+    refuse_listen(result, MCP_INVALID_REQUEST, "a subscription needs a stream: accept text/event-stream");
+    return;
+  }
+  subscription->next = session->subscriptions;
+  session->subscriptions = subscription;
+  session->subscription_count++;
+  session->transport->wake(session, call->origin);
+}
+
 /* Responds to a message that is no call. */
 static void reply(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_result_t *result) {
   mcp__caller_t *caller = &session->caller;
@@ -191,22 +353,30 @@ static void reply(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch
     mcp__count_refusal(&session->service->counters, result->code);
   if (result->tool != NULL)
     mcp__server_log_call_refused(caller->peer, trace_id, result->tool, result->code, result->problem);
+  bool is_params = result->code == MCP_INVALID_PARAMS && !result->is_malformed;
+  int kind = result->action == MCP__DO_REFUSE && !is_params ? result->code : MCP__SEND_RESPONSE;
   if (!call->no_response)
-    respond(caller, call->origin, &call->to, render_dispatch_result, result);
+    send_response(session, call->origin, kind, &call->to, render_dispatch_result, result);
   session->from_doctor = session->from_doctor || result->is_doctor;
   if (result->initialize_params != NULL)
     keep_initialize(session, result->initialize_params);
+}
+
+static bool is_in_use(mcp__session_t *session, uint32_t hash, const char *id, size_t id_len) {
+  return mcp__caller_find(&session->caller, hash, id, id_len) != NULL ||
+         (session->subscriptions != NULL && *find_subscription(session, id, id_len) != NULL);
 }
 
 static void act_on(mcp__session_t *session, mcp_call_t *call, const mcp__message_t *message,
                    mcp__dispatch_result_t *result) {
   call->no_response = message->kind == MCP__NOTIFICATION || message->kind == MCP__RESPONSE;
   call->id_hash = mcp__id_hash(message->id, message->id_len);
-  if (message->kind == MCP__REQUEST &&
-      mcp__caller_find(&session->caller, call->id_hash, message->id, message->id_len) != NULL)
+  if (message->kind == MCP__REQUEST && is_in_use(session, call->id_hash, message->id, message->id_len))
     refuse_duplicate_id(result);
-  call->to = (mcp__response_context_t){message->id, message->id_len, result->protocol_version, result->direct,
-                                       false};
+  const char *members = session->service->server_info.result_members;
+  bool is_modern = result->protocol_version >= MCP__2026_07_28 && members != NULL;
+  call->to = (mcp__response_context_t){message->id,    message->id_len, result->protocol_version,
+                                       result->direct, false,           is_modern ? members : ""};
   call->parent.trace.id = result->trace_id != NULL ? result->trace_id : copy_trace_id(session, &call->arena);
   if (!call->no_response)
     mcp__server_log_request(session->caller.peer, call->parent.trace.id, message, result->tool);
@@ -214,9 +384,11 @@ static void act_on(mcp__session_t *session, mcp_call_t *call, const mcp__message
     run(session, call, result);
     return;
   }
+  if (result->action == MCP__DO_LISTEN)
+    begin_subscription(session, call, message, result);
   if (result->action == MCP__DO_CANCEL)
     cancel(session, result->cancel_id, result->cancel_id_len);
-  else if (result->action != MCP__DO_NOTHING)
+  else if (result->action != MCP__DO_NOTHING && result->action != MCP__DO_LISTEN)
     reply(session, call, result);
   mcp__call_release(call);
 }
@@ -231,7 +403,7 @@ size_t mcp__session_parse_memory(size_t max_message) {
   return most < MCP__SESSION_PARSE_MEMORY_MIN ? MCP__SESSION_PARSE_MEMORY_MIN : most;
 }
 
-void mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin) {
+bool mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin) {
   size_t max_message = session->service->calls.max_message;
   mcp__message_t message;
   mcp__dispatch_result_t result;
@@ -242,14 +414,18 @@ void mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin)
   if (message.kind == MCP__INVALID &&
       call->arena.out_of_memory) { /* its sender would wait for a response with its id */
     mcp__call_release(call);
-    session->transport->fail(session, "out of memory for a message");
-    return;
+    session->transport->fail(session, origin, "out of memory for a message");
+    return true;
   }
   mcp__dispatch(&session->service->server_info, session->protocol_version, &message, &call->arena, &result);
-  if (message.kind == MCP__REQUEST)
+  if (message.kind == MCP__REQUEST && result.protocol_version < MCP__2026_07_28)
     session->protocol_version = result.protocol_version;
   session->initialized |= result.initialized;
+  if (session->transport->check != NULL)
+    session->transport->check(session, origin, &message, &call->arena, &result);
+  bool is_answered = message.kind == MCP__REQUEST || message.kind == MCP__INVALID;
   act_on(session, call, &message, &result);
+  return is_answered;
 }
 
 /* ---- waiting calls ---------------------------------------------------------------------------------- */
@@ -274,10 +450,17 @@ static void begin_next(mcp__session_t *session) {
   mcp__call_abandon(call);
 }
 
+/* A call whose origin has ended begins all the same: it holds up no other. */
+static bool may_begin_next(const mcp__session_t *session) {
+  const void *origin = session->caller.waiting->origin;
+  if (origin == NULL)
+    return true;
+  return is_open(session, origin) && session->transport->has_room(session, origin);
+}
+
 void mcp__session_begin_waiting(mcp__session_t *session) {
   mcp__caller_t *caller = &session->caller;
-  while (is_open(session) && caller->waiting != NULL && mcp__call_may_begin(caller) &&
-         session->transport->has_room(session, caller->waiting->origin))
+  while (caller->waiting != NULL && mcp__call_may_begin(caller) && may_begin_next(session))
     begin_next(session);
 }
 
@@ -302,8 +485,23 @@ void mcp__session_set_trace_id(mcp__session_t *session, const char *trace_id) {
   session->trace_id = mcp__strdup(trace_id);
 }
 
+static void forget_in(mcp_call_t *first, const void *origin) {
+  for (mcp_call_t *call = first; call != NULL; call = call->next)
+    if (call->origin == origin)
+      call->origin = NULL;
+}
+
+void mcp__session_forget_origin(mcp__session_t *session, const void *origin) {
+  forget_in(session->caller.in_flight, origin);
+  forget_in(session->caller.waiting, origin);
+  forget_subscriptions(session, origin);
+  if (session->origin == origin)
+    session->origin = NULL;
+}
+
 void mcp__session_close(mcp__session_t *session) {
   mcp__caller_abandon(&session->caller);
+  forget_subscriptions(session, NULL);
 }
 
 void mcp__session_deinit(mcp__session_t *session) {

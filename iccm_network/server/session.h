@@ -10,6 +10,7 @@
 
 #include "mcp/dispatch.h"
 #include "server/call.h"
+#include "server/subscription.h"
 
 enum {
   MCP__SESSION_MAX_WAITING = 16384, /* calls of a caller that were read and have not begun */
@@ -23,18 +24,29 @@ enum {
 
 typedef struct mcp__session mcp__session_t;
 
+/* What a message is, for transports that frame it: one of these, or the JSON-RPC code with which the session
+ * refuses a request. */
+enum { MCP__SEND_RESPONSE = 0, MCP__SEND_NOTIFICATION = 1 };
+
 typedef struct mcp__transport {
-  bool (*is_open)(const mcp__session_t *session); /* messages can be sent */
+  /* Messages can be sent to the origin. */
+  bool (*is_open)(const mcp__session_t *session, const void *origin);
   /* Returns the buffer to which the text of a message is appended; NULL: cannot send. end gets *at. */
-  mcp__buf_t *(*begin)(mcp__session_t *session, void *origin, size_t *at);
+  mcp__buf_t *(*begin)(mcp__session_t *session, void *origin, int kind, size_t *at);
   /* Sends the appended text, or discards it if status is not 0. Returns status or the error of sending. */
   int (*end)(mcp__session_t *session, void *origin, size_t at, int status);
   /* Output was added, or mcp__session_write_notifications() has something to write: send soon. */
   void (*wake)(mcp__session_t *session, void *origin);
-  bool (*has_room)(const mcp__session_t *session, void *origin); /* for optional messages */
-  /* The session cannot continue: close it. reason: a constant. */
-  void (*fail)(mcp__session_t *session, const char *reason);
+  /* For a notification, which is left out otherwise, or for the response of a call that waits to begin. */
+  bool (*has_room)(const mcp__session_t *session, const void *origin);
+  /* The origin cannot be served: close it. reason: a constant. */
+  void (*fail)(mcp__session_t *session, void *origin, const char *reason);
   void (*call_removed)(mcp__session_t *session); /* one call fewer: there may be room for more */
+  /* The request of the origin was cancelled: no response follows. NULL: nothing to do. */
+  void (*drop)(mcp__session_t *session, void *origin);
+  /* May turn the result of dispatching a message into a refusal. NULL: nothing to check. */
+  void (*check)(mcp__session_t *session, void *origin, const mcp__message_t *message, mcp__arena_t *arena,
+                mcp__dispatch_result_t *result);
 } mcp__transport_t;
 
 /* Shared by the sessions of a server. */
@@ -50,12 +62,15 @@ typedef struct mcp__service {
 struct mcp__session {
   mcp__caller_t caller; /* first member */
   const mcp__transport_t *transport;
-  void *arg; /* of the transport */
+  void *arg;    /* of the transport */
+  void *origin; /* of notifications that belong to no request; NULL: they cannot be sent now */
   mcp__service_t *service;
   mcp__protocol_version_t protocol_version;
   char *trace_id; /* for calls without a trace id; NULL: none */
   /* params of an initialize that requests the experimental capability; NULL: none did */
   char *initialize_params;
+  mcp__subscription_t *subscriptions;
+  unsigned subscription_count;
   bool notification_due;
   bool tools_changed; /* the peer has to be notified (from 2025-03-26 on) */
   bool initialized;   /* the peer sent notifications/initialized */
@@ -73,10 +88,14 @@ void mcp__session_deinit(mcp__session_t *session);
 /* Copies the trace id for calls without one. Ignores an id that is too long or not UTF-8. */
 void mcp__session_set_trace_id(mcp__session_t *session, const char *trace_id);
 
+/* The origin has ended before the session: its calls go on, and their responses are dropped. */
+void mcp__session_forget_origin(mcp__session_t *session, const void *origin);
+
 /* Processes a received message. call was returned by mcp__call_acquire(); its text holds the message, within
  * the size limit of the transport and with room for MCP__JSON_PADDING more bytes. Takes ownership of call.
- * May respond, run a handler, and close the session. origin must outlive the session. */
-void mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin);
+ * May respond, run a handler, and close the session. origin stays valid until the session is closed or
+ * mcp__session_forget_origin(). Returns whether the message gets a response: notifications do not. */
+bool mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin);
 size_t mcp__session_parse_memory(size_t max_message); /* memory that one message may need while parsed */
 
 /* Whether so many calls wait that reading has to stop. Waiting calls without a response are not dropped when
@@ -90,6 +109,8 @@ void mcp__session_begin_waiting(mcp__session_t *session);
  * right before it writes. Hence several changes cause one notification. */
 void mcp__session_tools_changed(mcp__session_t *session);
 void mcp__session_notify(mcp__session_t *session);
+/* Ends all subscriptions with their responses: the server stops. */
+void mcp__session_end_subscriptions(mcp__session_t *session);
 void mcp__session_write_notifications(mcp__session_t *session);
 
 #endif

@@ -21,7 +21,8 @@ typedef struct test_call {
 
 /* ---- the transport ---- */
 
-static bool is_open(const mcp__session_t *session) {
+static bool is_open(const mcp__session_t *session, const void *origin) {
+  (void)origin;
   const test_call_t *call = session->arg;
   return !call->answered;
 }
@@ -32,14 +33,16 @@ static void finish(test_call_t *call, const mcp_result_t *result) {
   mcp_server_stop(call->server, NULL, NULL);
 }
 
-static void fail(mcp__session_t *session, const char *reason) {
+static void fail(mcp__session_t *session, void *origin, const char *reason) {
+  (void)origin;
   mcp_result_t result = {.status = UV_ENOMEM, .message = reason};
   finish(session->arg, &result);
 }
 
-static mcp__buf_t *begin(mcp__session_t *session, void *origin, size_t *at) {
+static mcp__buf_t *begin(mcp__session_t *session, void *origin, int kind, size_t *at) {
   test_call_t *call = session->arg;
   (void)origin;
+  (void)kind;
   *at = call->out.len = 0;
   return &call->out;
 }
@@ -79,7 +82,7 @@ static void wake(mcp__session_t *session, void *origin) {
   (void)origin;
 }
 
-static bool has_room(const mcp__session_t *session, void *origin) {
+static bool has_room(const mcp__session_t *session, const void *origin) {
   (void)session;
   (void)origin;
   return true;
@@ -89,7 +92,13 @@ static void call_removed(mcp__session_t *session) {
   (void)session;
 }
 
-static const mcp__transport_t transport = {is_open, begin, end, wake, has_room, fail, call_removed};
+static const mcp__transport_t transport = {.is_open = is_open,
+                                           .begin = begin,
+                                           .end = end,
+                                           .wake = wake,
+                                           .has_room = has_room,
+                                           .fail = fail,
+                                           .call_removed = call_removed};
 
 /* ---- the request ---- */
 
@@ -116,7 +125,7 @@ static int serve(test_call_t *call, const char *tool, yyjson_mut_doc *args) {
   yyjson_mut_doc_free(args);
   call->server->service.counters.now_ns = uv_hrtime();
   if (status == 0)
-    mcp__session_serve(&call->session, request, NULL);
+    mcp__session_serve(&call->session, request, call);
   else if (request != NULL)
     mcp__call_release(request);
   return status;

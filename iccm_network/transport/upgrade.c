@@ -6,6 +6,8 @@
  * response. */
 #include "transport/upgrade.h"
 
+#include "transport/http_response.h"
+
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -13,8 +15,6 @@
 #include <string.h>
 #include <strings.h>
 #include <uv.h>
-
-#define METHODS "GET, HEAD, OPTIONS"
 
 static const char *const names[MCP__H_COUNT] = {
     [MCP__H_UPGRADE] = "Upgrade",
@@ -28,7 +28,18 @@ static const char *const names[MCP__H_COUNT] = {
     [MCP__H_ORIGIN] = "Origin",
     [MCP__H_AUTHORIZATION] = "Authorization",
     [MCP__H_TRACE_ID] = "X-Trace-ID",
+    [MCP__H_CONTENT_TYPE] = "Content-Type",
+    [MCP__H_CONTENT_ENCODING] = "Content-Encoding",
+    [MCP__H_TRANSFER_ENCODING] = "Transfer-Encoding",
+    [MCP__H_HTTP_ACCEPT] = "Accept",
+    [MCP__H_EXPECT] = "Expect",
+    [MCP__H_MCP_VERSION] = "MCP-Protocol-Version",
+    [MCP__H_MCP_SESSION] = "Mcp-Session-Id",
+    [MCP__H_MCP_METHOD] = "Mcp-Method",
+    [MCP__H_MCP_NAME] = "Mcp-Name",
 };
+
+static const char param_prefix[] = "Mcp-Param-"; /* MCP 2026-07-28, streamable HTTP */
 
 static int set_error(mcp__head_t *head, int status, const char *problem) {
   head->status = status;
@@ -37,6 +48,8 @@ static int set_error(mcp__head_t *head, int status, const char *problem) {
 }
 
 static int keep(mcp__head_t *head, const char *at, size_t len) {
+  if (head->complete) /* a trailer: ignored, but counted as overhead of the body */
+    return 0;
   return mcp__buf_append(&head->text, at, len) == 0 ? 0
                                                     : set_error(head, 431, "the request head is too large");
 }
@@ -78,7 +91,17 @@ static mcp__header_t find_header(const char *name) {
 
 static bool is_list(mcp__header_t header) {
   return header == MCP__H_CONNECTION || header == MCP__H_UPGRADE || header == MCP__H_PROTOCOL ||
-         header == MCP__H_EXTENSIONS;
+         header == MCP__H_EXTENSIONS || header == MCP__H_HTTP_ACCEPT || header == MCP__H_TRANSFER_ENCODING;
+}
+
+/* A header of a tool's parameter: kept with its name, since the tool says which there are. */
+static int keep_param(mcp__head_t *head, size_t value_len) {
+  const char *name = head->text.data + head->name_begin, *value = head->text.data + head->value_begin;
+  int status = mcp__buf_append(&head->params, name, strlen(name) + 1);
+  status = mcp__buf_first_error(status, mcp__buf_append(&head->params, value, value_len));
+  status = mcp__buf_first_error(status, mcp__buf_append(&head->params, "", 1));
+  head->text.len = head->name_begin;
+  return status == 0 ? 0 : set_error(head, 431, "the request head is too large");
 }
 
 /* Truncates text to the stored values: discards a header of no interest, and joins repeated lines of a list
@@ -86,11 +109,15 @@ static bool is_list(mcp__header_t header) {
 static int on_value_complete(llhttp_t *parser) {
   mcp__head_t *head = parser->data;
   mcp__buf_t *text = &head->text;
+  if (head->complete)
+    return 0;
   mcp__header_t header = find_header(text->data + head->name_begin);
   while (text->len > head->value_begin &&
          (text->data[text->len - 1] == ' ' || text->data[text->len - 1] == '\t'))
     text->len--;
   size_t len = text->len - head->value_begin;
+  if (strncasecmp(text->data + head->name_begin, param_prefix, sizeof param_prefix - 1) == 0)
+    return keep_param(head, len);
   if (keep(head, "", 1) != 0)
     return -1;
   if (header == MCP__H_COUNT ||
@@ -120,8 +147,31 @@ static int on_value_complete(llhttp_t *parser) {
 }
 
 static int on_headers_complete(llhttp_t *parser) {
+  mcp__head_t *head = parser->data;
+  head->complete = true;
+  return HPE_PAUSED; /* stop behind the head */
+}
+
+static int on_body(llhttp_t *parser, const char *at, size_t len) {
+  mcp__head_t *head = parser->data;
+  int status = head->body != NULL ? mcp__buf_append(head->body, at, len) : 0;
+  if (status == 0)
+    return 0;
+  return status == MCP_ETOOBIG ? set_error(head, 413, "the body is larger than the limit of a message")
+                               : set_error(head, 503, "no memory for the body, retry later");
+}
+
+/* The size of a chunk is known before its bytes: one that is too large is refused at once. */
+static int on_chunk_header(llhttp_t *parser) {
+  mcp__head_t *head = parser->data;
+  if (head->body == NULL || parser->content_length <= head->body->max - head->body->len)
+    return 0;
+  return set_error(head, 413, "the body is larger than the limit of a message");
+}
+
+static int on_message_complete(llhttp_t *parser) {
   (void)parser;
-  return 2; /* always stop after the head (HPE_PAUSED_UPGRADE) */
+  return HPE_PAUSED; /* the next request is parsed after this one was answered */
 }
 
 static int on_message_begin_of_headers(llhttp_t *parser) {
@@ -139,6 +189,7 @@ int mcp__head_init(mcp__head_t *head, bool is_request) {
   memset(head, 0, sizeof *head);
   mcp__buf_init(&head->text, MCP__HEAD_MAX_BYTES * 2, NULL);
   head->text.wipe = true; /* it may contain a token */
+  mcp__buf_init(&head->params, MCP__HEAD_MAX_BYTES, NULL);
   llhttp_settings_init(&head->settings);
   head->settings.on_url = on_url;
   head->settings.on_url_complete = on_url_complete;
@@ -148,12 +199,16 @@ int mcp__head_init(mcp__head_t *head, bool is_request) {
   head->settings.on_header_value = on_header_value;
   head->settings.on_header_value_complete = on_value_complete;
   head->settings.on_headers_complete = on_headers_complete;
+  head->settings.on_chunk_header = on_chunk_header;
+  head->settings.on_body = on_body;
+  head->settings.on_message_complete = on_message_complete;
   begin_head(head, is_request ? HTTP_REQUEST : HTTP_RESPONSE);
   return mcp__buf_reserve(&head->text, 1);
 }
 
 void mcp__head_deinit(mcp__head_t *head) {
   mcp__buf_deinit(&head->text);
+  mcp__buf_deinit(&head->params);
 }
 
 /* RFC 9110 section 15.2: 1xx responses come before the final one; up to MCP__HEAD_MAX_INTERIM are skipped.
@@ -167,7 +222,8 @@ static bool is_interim(const mcp__head_t *head) {
 static void discard_interim(mcp__head_t *head) {
   head->interim++;
   head->headers = 0;
-  head->text.len = head->name_begin = head->value_begin = 0;
+  head->text.len = head->name_begin = head->value_begin = head->params.len = 0;
+  head->complete = false;
   memset(head->value, 0, sizeof head->value);
   memset(head->occurrences, 0, sizeof head->occurrences);
   begin_head(head, HTTP_RESPONSE);
@@ -176,7 +232,7 @@ static void discard_interim(mcp__head_t *head) {
 /* Feeds llhttp up to the end of one head, or all input. */
 static llhttp_errno_t feed_one(mcp__head_t *head, const char *data, size_t len, size_t *used) {
   llhttp_errno_t error = llhttp_execute(&head->parser, data, len);
-  *used = error == HPE_PAUSED_UPGRADE ? (size_t)(llhttp_get_error_pos(&head->parser) - data) : len;
+  *used = error == HPE_PAUSED ? (size_t)(llhttp_get_error_pos(&head->parser) - data) : len;
   head->bytes += *used;
   return error;
 }
@@ -185,12 +241,12 @@ mcp__head_state_t mcp__head_feed(mcp__head_t *head, const char *data, size_t len
   size_t room = MCP__HEAD_MAX_BYTES - head->bytes, took;
   size_t take = len < room ? len : room;
   llhttp_errno_t error = feed_one(head, data, take, used);
-  while (error == HPE_PAUSED_UPGRADE && is_interim(head)) {
+  while (error == HPE_PAUSED && is_interim(head)) {
     discard_interim(head);
     error = feed_one(head, data + *used, take - *used, &took);
     *used += took;
   }
-  if (error == HPE_PAUSED_UPGRADE) {
+  if (error == HPE_PAUSED) {
     if (head->parser.type == HTTP_RESPONSE)
       head->status = head->parser.status_code;
     return MCP__HEAD_DONE;
@@ -266,20 +322,33 @@ static bool is_key(const char *key) { /* 16 bytes in base64: 22 digits and two e
          strcmp(key + 22, "==") == 0;
 }
 
+static bool is_served(uint8_t method) {
+  return method == HTTP_GET || method == HTTP_HEAD || method == HTTP_POST || method == HTTP_DELETE ||
+         method == HTTP_OPTIONS;
+}
+
+static mcp__http_request_kind_t kind_of(uint8_t method) {
+  return method == HTTP_OPTIONS  ? MCP__HTTP_OPTIONS
+         : method == HTTP_POST   ? MCP__HTTP_POST
+         : method == HTTP_DELETE ? MCP__HTTP_DELETE
+                                 : MCP__HTTP_GET;
+}
+
 mcp__http_request_kind_t mcp__head_request_kind(mcp__head_t *head) { /* RFC 6455 section 4.2.1 */
   const llhttp_t *parser = &head->parser;
   bool websocket =
       parser->method == HTTP_GET && mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket");
   if (parser->http_major != 1 || parser->http_minor > 1)
     return invalid_request(head, 505, "unsupported HTTP version: use HTTP/1.1");
-  if (parser->method != HTTP_GET && parser->method != HTTP_HEAD && parser->method != HTTP_OPTIONS)
-    return invalid_request(head, 405, "unsupported method: use " METHODS);
-  if ((parser->flags & F_TRANSFER_ENCODING) != 0 || parser->content_length != 0)
-    return invalid_request(head, 400, "a request body is not supported");
+  if (!is_served(parser->method))
+    return invalid_request(head, 405, "unsupported method: use " MCP__HTTP_METHODS);
+  bool has_body = (parser->flags & F_TRANSFER_ENCODING) != 0 || parser->content_length != 0;
+  if (has_body && parser->method != HTTP_POST)
+    return invalid_request(head, 400, "a request body is supported with POST alone");
   if (parser->http_minor == 1 && head->occurrences[MCP__H_HOST] != 1)
     return invalid_request(head, 400, "exactly one Host header is required");
   if (!websocket)
-    return parser->method == HTTP_OPTIONS ? MCP__HTTP_OPTIONS : MCP__HTTP_GET;
+    return kind_of(parser->method);
   if (parser->http_minor == 0)
     return invalid_request(head, 400, "a WebSocket requires HTTP/1.1");
   if (!mcp__head_has_token(mcp__head_value(head, MCP__H_CONNECTION), "upgrade"))
@@ -308,53 +377,6 @@ int mcp__write_switching(mcp__buf_t *out, const mcp__head_t *head) {
                          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                          "Sec-WebSocket-Accept: %s\r\n%s\r\n",
                          accept, mcp ? "Sec-WebSocket-Protocol: mcp\r\n" : "");
-}
-
-static const char *reason_phrase(int status) { /* of the statuses sent here */
-  static const struct {
-    int status;
-    const char *phrase;
-  } phrases[] = {{200, "OK"},
-                 {400, "Bad Request"},
-                 {401, "Unauthorized"},
-                 {403, "Forbidden"},
-                 {404, "Not Found"},
-                 {405, "Method Not Allowed"},
-                 {408, "Request Timeout"},
-                 {426, "Upgrade Required"},
-                 {431, "Request Header Fields Too Large"},
-                 {500, "Internal Server Error"},
-                 {503, "Service Unavailable"},
-                 {505, "HTTP Version Not Supported"}};
-  for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
-    if (phrases[i].status == status)
-      return phrases[i].phrase;
-  return "Unexpected";
-}
-
-int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *body, size_t len) {
-  size_t begin = out->len;
-  int written = mcp__buf_printf(out,
-                                "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-                                "Connection: close\r\n%s\r\n",
-                                status, reason_phrase(status), type, len,
-                                status == 426   ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                                : status == 401 ? "WWW-Authenticate: Bearer realm=\"mcp\"\r\n"
-                                : status == 405 ? "Allow: " METHODS "\r\n"
-                                : status == 503 ? "Retry-After: 1\r\n"
-                                                : "");
-  written = mcp__buf_first_error(written, mcp__buf_append(out, body, len));
-  if (written != 0)
-    out->len = begin; /* all or nothing */
-  return written;
-}
-
-int mcp__write_options(mcp__buf_t *out) {
-  return mcp__buf_puts(out, "HTTP/1.1 204 No Content\r\nAllow: " METHODS "\r\nConnection: close\r\n\r\n");
-}
-
-int mcp__write_plain(mcp__buf_t *out, int status, const char *text) {
-  return mcp__write_body(out, status, MCP__HTTP_PLAIN_TEXT, text, strlen(text));
 }
 
 int mcp__upgrade_new_key(char key[MCP__UPGRADE_KEY_SIZE]) {
@@ -393,7 +415,7 @@ int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem
   const char *protocol = mcp__head_value(head, MCP__H_PROTOCOL);
   const char *violation = NULL;
   if (head->status == 401 || head->status == 403) {
-    snprintf(problem, size, "the peer answered %d %s%s", head->status, reason_phrase(head->status),
+    snprintf(problem, size, "the peer answered %d %s%s", head->status, mcp__http_reason(head->status),
              head->status == 401 ? ": set its token with ICCM_AUTH_TOKEN or mcp_client_set_auth_token()"
                                  : "");
     return MCP_EREFUSED;

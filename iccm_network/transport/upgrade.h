@@ -32,6 +32,15 @@ typedef enum mcp__header {
   MCP__H_ORIGIN,
   MCP__H_AUTHORIZATION,
   MCP__H_TRACE_ID,
+  MCP__H_CONTENT_TYPE,
+  MCP__H_CONTENT_ENCODING,
+  MCP__H_TRANSFER_ENCODING,
+  MCP__H_HTTP_ACCEPT, /* Accept; the one above is Sec-WebSocket-Accept */
+  MCP__H_EXPECT,
+  MCP__H_MCP_VERSION, /* MCP-Protocol-Version */
+  MCP__H_MCP_SESSION, /* Mcp-Session-Id */
+  MCP__H_MCP_METHOD,
+  MCP__H_MCP_NAME,
   MCP__H_COUNT
 } mcp__header_t;
 
@@ -47,7 +56,11 @@ typedef struct mcp__head {
   size_t value[MCP__H_COUNT];         /* offset in text + 1; 0: absent */
   unsigned occurrences[MCP__H_COUNT]; /* how often each header was present */
   size_t url;                         /* offset in text + 1 */
-  int status;                         /* MCP__HEAD_BAD: 400 or 431; response: its status */
+  mcp__buf_t params;                  /* the headers Mcp-Param-...: name, NUL, value, NUL each */
+  bool complete;                      /* the head is read: further header fields are trailers */
+  mcp__buf_t *body;                   /* the body is appended to it, see http_body.h */
+  size_t body_bytes;                  /* read after the head, chunk sizes and trailers included */
+  int status;                         /* MCP__HEAD_BAD: the status of the response; response: its status */
   const char *problem;
 } mcp__head_t;
 
@@ -73,6 +86,8 @@ bool mcp__head_has_token(const char *list, const char *token);
 typedef enum mcp__http_request_kind {
   MCP__HTTP_WEBSOCKET,
   MCP__HTTP_GET,
+  MCP__HTTP_POST,
+  MCP__HTTP_DELETE,
   MCP__HTTP_OPTIONS,
   MCP__HTTP_INVALID
 } mcp__http_request_kind_t;
@@ -82,14 +97,9 @@ mcp__http_request_kind_t mcp__head_request_kind(mcp__head_t *head);
 
 void mcp__websocket_accept(const char *key, char accept[MCP__UPGRADE_ACCEPT_SIZE]);
 
-#define MCP__HTTP_PLAIN_TEXT "text/plain; charset=utf-8"
-
 /* Responses of a server. text is the body of a plain-text response, which has Connection: close. */
 int mcp__write_switching(mcp__buf_t *out, const mcp__head_t *head);
-int mcp__write_plain(mcp__buf_t *out, int status, const char *text);
 /* The same with any content type. */
-int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *body, size_t len);
-int mcp__write_options(mcp__buf_t *out);
 
 /* The client's side. */
 int mcp__upgrade_new_key(char key[MCP__UPGRADE_KEY_SIZE]);

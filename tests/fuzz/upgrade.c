@@ -2,6 +2,7 @@
  * request that is accepted can be answered. */
 #include "fuzz.h"
 
+#include "transport/http_response.h"
 #include "transport/origins.h"
 
 #include <string.h>
@@ -31,8 +32,6 @@ static void say_request(mcp__head_t *head, mcp__buf_t *said) {
     FUZZ_CHECK(mcp__write_switching(said, head) == 0);
   else if (wish == MCP__HTTP_INVALID)
     FUZZ_CHECK(mcp__write_plain(said, head->status, head->problem) == 0);
-  else if (wish == MCP__HTTP_OPTIONS)
-    FUZZ_CHECK(mcp__write_options(said) == 0);
   const mcp__origins_t admitted = {.origins = (char[]){"http://a/,null"}, .hosts = (char[]){"b.example:1"}};
   const char *problem = mcp__origins_problem(&admitted, head, wish, false);
   mcp__buf_printf(said, "%d %s\n", mcp__head_path_is(head, "/readyz"), problem != NULL ? problem : "");

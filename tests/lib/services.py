@@ -33,6 +33,7 @@ PROGRAMS = {
     "conversations": BUILD / "tests/system/conversations",
     "dewey": BUILD / "examples/dewey/dewey",
     "echo": BUILD / "examples/echo",
+    "everything": BUILD / "tests/system/everything",
     "feed": BUILD / "examples/feed/feed",
     "godot-server": BUILD / "godot/godot-server",
     "godot-worker": BUILD / "godot/godot-worker",

@@ -30,12 +30,14 @@ static char origins[ORIGINS]; /* their addresses are what matters */
 
 /* ---- the transport ---- */
 
-static bool is_open(const mcp__session_t *session) {
+static bool is_open(const mcp__session_t *session, const void *origin) {
+  (void)origin;
   (void)session;
   return !desk.closed;
 }
 
-static mcp__buf_t *begin(mcp__session_t *session, void *origin, size_t *at) {
+static mcp__buf_t *begin(mcp__session_t *session, void *origin, int kind, size_t *at) {
+  (void)kind;
   (void)session;
   (void)origin;
   *at = desk.out.len;
@@ -60,13 +62,14 @@ static void wake(mcp__session_t *session, void *origin) {
   desk.woken++;
 }
 
-static bool has_room(const mcp__session_t *session, void *origin) {
+static bool has_room(const mcp__session_t *session, const void *origin) {
   (void)session;
   (void)origin;
   return true;
 }
 
-static void fail(mcp__session_t *session, const char *reason) {
+static void fail(mcp__session_t *session, void *origin, const char *reason) {
+  (void)origin;
   cr_assert(*reason != '\0');
   desk.failed++;
   desk.closed = true;
@@ -78,7 +81,13 @@ static void left(mcp__session_t *session) {
   desk.left++;
 }
 
-static const mcp__transport_t transport = {is_open, begin, end, wake, has_room, fail, left};
+static const mcp__transport_t transport = {.is_open = is_open,
+                                           .begin = begin,
+                                           .end = end,
+                                           .wake = wake,
+                                           .has_room = has_room,
+                                           .fail = fail,
+                                           .call_removed = left};
 
 /* ---- the tools ---- */
 
@@ -125,7 +134,7 @@ static void open_desk(void) {
   cr_assert_eq(mcp__tools_init(&desk.tools, tools, problem, sizeof problem), 0, "%s", problem);
   desk.memory.max = 64 << 20;
   desk.log.component = "desk";
-  desk.service.server_info = (mcp__server_info_t){"desk", "1", &desk.tools, "clock"};
+  desk.service.server_info = (mcp__server_info_t){"desk", "1", &desk.tools, "clock", ""};
   desk.service.capability_cb = notice;
   mcp__calls_t *calls = &desk.service.calls;
   calls->loop = &desk.loop;
@@ -139,6 +148,7 @@ static void open_desk(void) {
   mcp__buf_init(&desk.out, SPACE, NULL);
   desk.peer.log = &desk.log;
   mcp__session_init(&desk.session, &desk.service, &transport, &desk.peer, NULL);
+  desk.session.origin = &origins[UNASKED];
 }
 
 static void nothing(void *arg) {

@@ -1,5 +1,6 @@
 /* test_upgrade.c: heads of requests and answers, whole, cut at each byte, and byte by byte; each rule broken
  * once; limits from both sides. */
+#include "transport/http_response.h"
 #include "transport/upgrade.h"
 #include "leaks.h"
 #include "out_of_memory.h"
@@ -459,7 +460,8 @@ Test(upgrade, plain_answers) {
     cr_expect_not_null(strstr(out.data, "\r\nConnection: close\r\n"));
     cr_expect_null(strstr(out.data, "Unexpected"));
     cr_expect_eq(strstr(out.data, "\r\nSec-WebSocket-Version: 13\r\n") != NULL, statuses[i] == 426);
-    cr_expect_eq(strstr(out.data, "\r\nAllow: GET, HEAD, OPTIONS\r\n") != NULL, statuses[i] == 405);
+    cr_expect_eq(strstr(out.data, "\r\nAllow: GET, HEAD, POST, DELETE, OPTIONS\r\n") != NULL,
+                 statuses[i] == 405);
     cr_expect_eq(strstr(out.data, "\r\nWWW-Authenticate: Bearer realm=\"mcp\"\r\n") != NULL,
                  statuses[i] == 401);
     cr_expect_eq(strstr(out.data, "\r\nRetry-After: 1\r\n") != NULL, statuses[i] == 503);
@@ -471,10 +473,11 @@ Test(upgrade, plain_answers) {
 
 Test(upgrade, options) {
   mcp__buf_t out;
+  const mcp__response_head_t head = {.status = 204};
   mcp__buf_init(&out, 1000, NULL);
-  cr_assert_eq(mcp__write_options(&out), 0);
+  cr_assert_eq(mcp__http_write_head(&out, &head), 0);
   cr_assert_eq(mcp__buf_append(&out, "", 1), 0);
-  cr_expect_str_eq(out.data, "HTTP/1.1 204 No Content\r\nAllow: GET, HEAD, OPTIONS\r\n"
+  cr_expect_str_eq(out.data, "HTTP/1.1 204 No Content\r\nAllow: GET, HEAD, POST, DELETE, OPTIONS\r\n"
                              "Connection: close\r\n\r\n"); /* RFC 9110 section 8.6: no Content-Length */
   mcp__buf_deinit(&out);
   expect_no_leak();
