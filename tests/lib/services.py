@@ -411,6 +411,14 @@ def npm_peers():
     return place
 
 
+def npm_node():
+    """Returns the path of the Node 22 that npm_peers() installs. Skips the test if npm has none for this machine."""
+    node = npm_peers() / "node_modules/.bin/node"
+    if not node.exists():
+        raise unittest.SkipTest("npm has no Node 22 for this machine")
+    return node
+
+
 class AsyncTestCase(unittest.IsolatedAsyncioTestCase):
     """Without asyncio's debug mode, which is several times slower."""
 

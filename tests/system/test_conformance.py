@@ -7,7 +7,7 @@ import json
 import re
 import unittest
 
-from services import WAIT_S, SingleServer, main, npm_peers, run_program
+from services import WAIT_S, SingleServer, main, npm_node, npm_peers, run_program
 
 TOOLS = """tools-list tools-call-simple-text tools-call-image tools-call-audio tools-call-embedded-resource
     tools-call-mixed-content tools-call-error tools-call-with-progress"""
@@ -63,11 +63,11 @@ OPEN = {"2025-11-25": set(), "2026-07-28": {("server-stateless", "sep-2575-serve
 class Suite:
     """One run of the suite: the verdict on each scenario, and its checks."""
 
-    def __init__(self, peers, version):
+    def __init__(self, version):
         with SingleServer("everything", "0") as server:
             results = server.directory / "results"
             run = run_program([
-                peers / "node_modules/.bin/node", peers / "node_modules/@modelcontextprotocol/conformance/dist/index.js",
+                npm_node(), npm_peers() / "node_modules/@modelcontextprotocol/conformance/dist/index.js",
                 "server", "--url", f"http://127.0.0.1:{server.port}/mcp", "--requirements", version,
                 "--timeout", int(WAIT_S * 1000), "--output-dir", results,
             ])  # fmt: skip
@@ -92,12 +92,10 @@ class Suite:
 class Server(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.peers = npm_peers()
-        if not (cls.peers / "node_modules/.bin/node").exists():
-            raise unittest.SkipTest("npm has no Node 22 for this machine")
+        npm_node()
 
     def judge(self, version):
-        suite = Suite(self.peers, version)
+        suite = Suite(version)
         for name in sorted(suite.passed | suite.failed):
             print(f"{version} {name}: {'passed' if name in suite.passed else 'failed'}")
         unexpected = suite.failed - FAIL[version]
