@@ -3,12 +3,13 @@
 #   make build    installs missing packages, then makes a release build in build/
 #   make run      runs Redis, Dewey, Godot's server and worker in the foreground
 #   make test     runs all tests, under sanitizers
+#   make test-interop  runs all clients of the TypeScript SDK against our server, over every transport
 #   make test-container  builds the container images, runs them and tests them
 #   make analyse  runs gcc's analyzer, clang-tidy and cppcheck on the sources
 #   make coverage  shows the lines and branches that the tests execute
 #   make install  installs library, programs, manual pages and systemd units in /usr/local (below DESTDIR)
 #   make clean    removes all builds; keeps data
-.PHONY: build run test test-container analyse coverage install clean help installed
+.PHONY: build run test test-interop test-container analyse coverage install clean help installed
 
 build: build/build.ninja
 	@ninja -C build --quiet >build/ninja.out || { cat build/ninja.out >&2; exit 1; }
@@ -29,6 +30,9 @@ run: build
 
 test:
 	@.ci/test
+
+test-interop:
+	@.ci/test interop
 
 test-container:
 	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/lib:tests/container /usr/bin/python3 tests/container/test_images.py

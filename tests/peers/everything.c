@@ -132,8 +132,23 @@ static void trigger_tool_change(mcp_call_t *call, yyjson_val *args, void *arg) {
 }
 
 static void region(mcp_call_t *call, yyjson_val *args, void *arg) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *result = yyjson_mut_obj(doc);
   (void)arg;
-  reply_text(call, mcp_arg_text(args, "region", "none", NULL));
+  yyjson_mut_obj_add_strcpy(doc, result, "region", mcp_arg_text(args, "region", "none", NULL));
+  mcp_call_reply(call, result);
+}
+
+/* Not of the suite: for clients that give up. */
+static void until_cancelled(mcp_call_t *call, yyjson_val *args, void *arg) {
+  const struct timespec pause = {.tv_nsec = 10000000};
+  (void)args;
+  (void)arg;
+  for (int step = 1; !mcp_call_cancelled(call); step++) {
+    mcp_call_progress(call, step, 0, NULL);
+    nanosleep(&pause, NULL);
+  }
+  reply_text(call, "nobody reads this");
 }
 
 static const char schema_2020_12[] =
@@ -161,6 +176,12 @@ static const char schema_2020_12[] =
   "additionalProperties": false
 });
 
+static const char region_input[] =
+    "{\"type\":\"object\",\"properties\":{\"region\":{\"type\":\"string\",\"x-mcp-header\":\"Region\"},"
+    "\"query\":{\"type\":\"string\"}}}";
+static const char region_output[] =
+    "{\"type\":\"object\",\"properties\":{\"region\":{\"type\":\"string\"}},\"required\":[\"region\"]}";
+
 static const mcp_tool_t tools[] = {
     {.name = "test_simple_text", .description = "Answers a text", .handler = simple_text},
     {.name = "test_image_content", .description = "Answers an image", .handler = image},
@@ -175,23 +196,24 @@ static const mcp_tool_t tools[] = {
     {.name = "test_missing_capability",
      .description = "Needs a client with sampling",
      .handler = unused,
-     .client_capabilities = MCP_JSON({"sampling": {}})},
-     {.name = "test_streaming_elicitation", .description = "Answers at once", .handler = unused},
-     {.name = "test_logging_tool", .description = "Logs nothing", .handler = unused},
-     {.name = "test_trigger_tool_change", .description = "Changes the tools", .handler = trigger_tool_change},
-     {.name = "json_schema_2020_12_tool",
-      .description = "Tool with JSON Schema 2020-12 features",
-      .input_schema = schema_2020_12,
-      .handler = unused},
-     {.name = "test_x_mcp_header",
-      .description = "Has an argument that HTTP repeats in a header",
-      .input_schema =
-          MCP_JSON({
-       "type": "object",
-       "properties": {"region": {"type": "string", "x-mcp-header": "Region"}, "query": {"type": "string"}}
-     }),
-                     .handler = region},
-                   MCP_TOOL_END,
+     .client_capabilities = "{\"sampling\":{}}"},
+    {.name = "test_streaming_elicitation", .description = "Answers at once", .handler = unused},
+    {.name = "test_logging_tool", .description = "Logs nothing", .handler = unused},
+    {.name = "test_trigger_tool_change", .description = "Changes the tools", .handler = trigger_tool_change},
+    {.name = "test_until_cancelled",
+     .description = "Never ends by itself",
+     .handler = until_cancelled,
+     .flags = MCP_TOOL_BLOCKING},
+    {.name = "json_schema_2020_12_tool",
+     .description = "Tool with JSON Schema 2020-12 features",
+     .input_schema = schema_2020_12,
+     .handler = unused},
+    {.name = "test_x_mcp_header",
+     .description = "Has an argument that HTTP repeats in a header",
+     .input_schema = region_input,
+     .output_schema = region_output,
+     .handler = region},
+    MCP_TOOL_END,
 };
 
 int main(int argc, char **argv) {

@@ -1,12 +1,22 @@
-"""Single requests of the TypeScript SDK's WebSocket client, as that client sees them.
+"""The TypeScript SDK's clients and servers, version 1 and 2.
+
+usage: test_typescript.py [--all] [-v] [NAME]...        (--all: every cell of the matrix, class Interop)
+
+Interop is the matrix of SDK, transport and era: tests/peers/ts_interop.mjs plays the same steps in each cell. The other
+classes are single requests of the WebSocket client of version 1, as that client sees them.
 
 Happy path: a case of tests/peers/ts_rows.mjs runs against a real server and prints its result, which is compared with the
 expectation here. For tests of our client the server is built with the same SDK (ts_server.mjs).
 """
 import json
+import os
 import re
+import ssl
 import subprocess
+import sys
 import unittest
+import urllib.request
+from typing import NamedTuple
 
 from services import (
     PROGRAMS,
@@ -15,12 +25,17 @@ from services import (
     SingleServer,
     free_port,
     main,
+    npm_node,
     npm_peers,
     run_program,
+    wait_until,
     websocket_upgrade,
 )
 
 NEWEST = "2025-11-25"
+MODERN = "2026-07-28"
+ALL = "--all" in sys.argv
+TOKEN = "open-sesame"
 
 
 def start(case, url):
@@ -218,5 +233,142 @@ class Bridged(unittest.TestCase):
         self.assertIn("sleep", seen["tools"])
 
 
+class Cell(NamedTuple):
+    sdk: str  # of the client
+    transport: str
+    era: str
+    server: str = "ours"
+
+    def name(self):
+        return "_".join(self)
+
+    def row(self):
+        server = "our server" if self.server == "ours" else f"SDK {sdk_version('server', self.server)}"
+        return f"SDK {sdk_version('client', self.sdk):8} {self.transport:12} {self.era:8} {server:12}"
+
+    def expected(self):
+        """Era and version."""
+        legacy = self.era == "legacy" or self.server == "v1"
+        return ("legacy", NEWEST) if legacy else ("modern", MODERN)
+
+
+def sdk_version(part, sdk):
+    package = "sdk" if sdk == "v1" else part
+    path = npm_peers() / "node_modules/@modelcontextprotocol" / package / "package.json"
+    return json.loads(path.read_text())["version"]
+
+
+CLIENTS = [("v1", "legacy"), ("v2", "legacy"), ("v2", "auto"), ("v2", "modern")]
+TRANSPORTS = ["http", "https", "websocket", "bridge"]
+SHORT = [
+    Cell("v1", "http", "legacy"),
+    Cell("v2", "http", "legacy"),
+    Cell("v2", "http", "auto"),
+    Cell("v2", "http", "modern"),
+    Cell("v2", "websocket", "modern"),
+    Cell("v2", "bridge", "auto"),
+]
+# The last rows have no part of ours: they show that what fails elsewhere is ours.
+EVERY = [Cell(sdk, transport, era) for transport in TRANSPORTS for sdk, era in CLIENTS]
+EVERY += [
+    Cell(sdk, "http", era, server)
+    for server in ("v1", "v2")
+    for sdk, era in CLIENTS
+    if (era, server) != ("modern", "v1")
+]
+
+
+class Interop(unittest.TestCase):
+    """One test for each cell; the table of all is printed at the end."""
+
+    @classmethod
+    def setUpClass(cls):
+        npm_node()
+        cls.place = cls.enterClassContext(ProgramGroup()).directory
+        run_program([PROGRAMS["certificates"], cls.place]).check_returncode()
+        files = {"ICCM_TLS_CERT": cls.place / "good.pem", "ICCM_TLS_KEY": cls.place / "key.pem"}
+        cls.tls = files | {"ICCM_AUTH_TOKEN": TOKEN}
+        cls.results = {}
+        cls.addClassCleanup(cls.print_table)
+
+    @classmethod
+    def print_table(cls):
+        for cell, result in cls.results.items():
+            print(f"{cell.row()} {result}")
+        if not ALL:
+            print(f"{len(EVERY)} cells: make test-interop")
+
+    def play(self, cell):
+        self.results[cell] = "failed"
+        if cell.server == "ours":
+            self.play_with_ours(cell)
+        else:
+            with ProgramGroup() as group:
+                program = group.add("server", npm_node(), npm_peers() / "ts_http_server.mjs", cell.server, "0")
+                port = program.start().port()
+                self.check(cell, self.steps(cell, f"http://127.0.0.1:{port}/mcp"))
+                program.wait_for("^cancelled$")
+        self.results[cell] = "passed"
+
+    def play_with_ours(self, cell):
+        secure = cell.transport == "https"
+        with SingleServer("everything", "0", **(self.tls if secure else {})) as server:
+            scheme = {"http": "http", "https": "https"}.get(cell.transport, "ws")
+            url = f"{scheme}://localhost:{server.port}/mcp"
+            target = [PROGRAMS["iccm"], "bridge", url] if cell.transport == "bridge" else [url]
+            environment = {"TOKEN": TOKEN, "NODE_EXTRA_CA_CERTS": str(self.place / "ca.pem")} if secure else {}
+            self.check(cell, self.steps(cell, *target, **environment))
+            page = f"{'https' if secure else 'http'}://localhost:{server.port}/metrics"
+            ended = 'iccm_calls_total{tool="test_until_cancelled",outcome="cancelled"} 1\n'
+            wait_until(lambda: ended in self.fetch(page), "the server has cancelled the call that was given up")
+
+    def fetch(self, url):
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
+        context = ssl.create_default_context(cafile=self.place / "ca.pem")
+        with urllib.request.urlopen(request, timeout=WAIT_S, context=context) as page:
+            return page.read().decode()
+
+    def steps(self, cell, *target, **environment):
+        transport = {"https": "http", "bridge": "stdio"}.get(cell.transport, cell.transport)
+        command = ["setpriv", "--pdeathsig", "KILL", npm_node(), "ts_interop.mjs", cell.sdk, transport, cell.era, *target]
+        run = run_program(command, cwd=npm_peers(), env=os.environ | environment)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return json.loads(run.stdout)
+
+    def check(self, cell, seen):
+        era, version = cell.expected()
+        self.assertEqual(seen["server"]["name"], "everything" if cell.server == "ours" else "ts-http-server")
+        self.assertEqual(seen["era"], era)
+        no_version = cell.sdk == "v1" and not cell.transport.startswith("http")  # only that transport keeps it
+        self.assertEqual(seen["version"], None if no_version else version)
+        self.assertIn("test_until_cancelled", seen["tools"])
+        self.assertEqual(seen.get("ping"), {} if era == "legacy" else None)
+        self.assertEqual(seen["text"], [{"type": "text", "text": "This is a simple text response for testing."}])
+        self.assertEqual(seen["types"], ["text", "image", "resource"])
+        self.assertEqual(seen["region"], {"region": "\u00dcbersee, \u6771"})
+        self.assertTrue(seen["refused"]["isError"])
+        self.assertRegex(seen["refused"]["content"][0]["text"], "intentionally returns an error")
+        self.assertEqual((seen["unknown"], seen["misfit"]), (-32602, True))
+        progress = seen["progress"]["progress"]  # the SDK drops what arrives together with the result
+        self.assertEqual(progress, sorted(set(progress) & {0, 50, 100}))
+        self.assertEqual(seen["progress"]["text"], "done in three steps")
+        self.assertEqual(seen["many"], 20)
+        self.assertEqual(seen["givenUp"], {"failed": True, "aborted": True})
+        self.assertTrue(seen["changed"])
+        self.assertEqual(seen.get("session"), True if era == "legacy" and cell.transport.startswith("http") else None)
+        # What was sent before the server received the cancellation.
+        late = "progress notification for an unknown token"
+        self.assertEqual([error for error in seen["errors"] if late not in error], [])
+
+
+def add_cell(cell):
+    setattr(Interop, f"test_{cell.name()}", lambda self: self.play(cell))
+
+
+for each in EVERY if ALL else SHORT:
+    add_cell(each)
+
+
 if __name__ == "__main__":
+    sys.argv = [word for word in sys.argv if word != "--all"]
     main()
