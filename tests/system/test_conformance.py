@@ -89,7 +89,7 @@ class Suite:
         return "\n".join(f"{check['id']}: {check.get('errorMessage')}" for check in failures)
 
 
-class Server(unittest.TestCase):
+class ConformanceSuite(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         npm_node()
