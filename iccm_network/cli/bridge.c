@@ -74,9 +74,9 @@ static void on_signal(uv_signal_t *handle, int number) {
 
 static void on_timer(uv_timer_t *timer) {
   bridge_t *bridge = timer->data;
-  while (bridge->host_requests.first != NULL &&
-         bridge->host_requests.first->deadline_ms <= uv_now(&bridge->loop))
-    bridge_time_out_request(bridge, bridge->host_requests.first);
+  for (bridge_pending_t *first; (first = bridge_pending_first_due(&bridge->host_requests)) != NULL &&
+                                first->deadline_ms <= uv_now(&bridge->loop);)
+    bridge_time_out_request(bridge, first);
 }
 
 /* Runs before the loop waits, after all callbacks that may have changed the state. */
@@ -93,11 +93,11 @@ static void on_prepare(uv_prepare_t *prepare) {
   mcp__client_set_reading(bridge->client, backlog < BRIDGE_MAX_BACKLOG);
   stdio_transport_read(&bridge->stdio, backlog < BRIDGE_MAX_RESPONSE_BYTES && !bridge->input_ended &&
                                            mcp__client_backlog(bridge->client) < BRIDGE_MAX_BACKLOG);
-  if (bridge->input_ended && bridge->host_requests.count == 0) {
+  const bridge_pending_t *first = bridge_pending_first_due(&bridge->host_requests);
+  if (bridge->input_ended && first == NULL) { /* subscriptions end with the connection */
     start_closing(bridge);
     return;
   }
-  const bridge_pending_t *first = bridge->host_requests.first;
   uint64_t now_ms = uv_now(&bridge->loop);
   if (first == NULL)
     uv_timer_stop(&bridge->timer);

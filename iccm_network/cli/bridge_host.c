@@ -41,13 +41,15 @@ static bool is_full(const bridge_t *bridge, size_t len) {
 
 /* Sends a message to the server, now or on the next connection. id_len 0: a notification, which is not stored
  * once it is sent. */
-static void send_or_queue(bridge_t *bridge, const char *id, size_t id_len, const char *text, size_t len) {
+static void send_or_queue(bridge_t *bridge, const char *id, size_t id_len, bool is_subscription,
+                          const char *text, size_t len) {
   bool sent = bridge->connected && mcp__client_send(bridge->client, text, len) == 0;
   request_connection(bridge);
   if (sent && id_len == 0)
     return;
   bridge_pending_t *pending = bridge_pending_add(&bridge->host_requests, id, id_len,
                                                  uv_now(&bridge->loop) + bridge->options->timeout_ms);
+  pending->is_subscription = is_subscription;
   if (!sent)
     bridge_pending_keep_text(&bridge->host_requests, pending, text, len);
 }
@@ -184,7 +186,8 @@ static void on_host_request(bridge_t *bridge, const mcp__message_t *message, con
   }
   mcp__buf_t traced = with_trace(bridge, message, text, len);
   bool unchanged = traced.len == 0;
-  send_or_queue(bridge, message->id, message->id_len, unchanged ? text : traced.data,
+  send_or_queue(bridge, message->id, message->id_len,
+                yyjson_equals_str(message->method, "subscriptions/listen"), unchanged ? text : traced.data,
                 unchanged ? len : traced.len);
   mcp__buf_deinit(&traced);
 }
@@ -210,7 +213,7 @@ static void on_host_notification(bridge_t *bridge, const mcp__message_t *message
   else if (yyjson_equals_str(message->method, "notifications/initialized") && !bridge->forward_initialized)
     return; /* the client sends it itself on each connection */
   else if (!is_full(bridge, len))
-    send_or_queue(bridge, "", 0, text, len);
+    send_or_queue(bridge, "", 0, false, text, len);
 }
 
 static void on_host_response(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {

@@ -43,6 +43,13 @@ bridge_pending_t *bridge_pending_find(const bridge_pending_list_t *list, const c
   return NULL;
 }
 
+bridge_pending_t *bridge_pending_first_due(const bridge_pending_list_t *list) {
+  bridge_pending_t *pending = list->first;
+  while (pending != NULL && pending->is_subscription)
+    pending = pending->next;
+  return pending;
+}
+
 void bridge_pending_remove(bridge_pending_list_t *list, bridge_pending_t *pending) {
   *(pending->prev != NULL ? &pending->prev->next : &list->first) = pending->next;
   *(pending->next != NULL ? &pending->next->prev : &list->last) = pending->prev;

@@ -13,6 +13,7 @@ typedef struct bridge_pending {
   char *text; /* owned: the message until it is sent; then NULL */
   size_t text_len;
   bool uses_client_initialize; /* waits for the response to the client's initialize */
+  bool is_subscription;        /* subscriptions/listen: answered when it ends, so it has no deadline */
   size_t id_len;               /* 0: a notification that is not sent yet */
   uint32_t id_hash;
   char id[]; /* the id's JSON */
@@ -32,6 +33,8 @@ void bridge_pending_keep_text(bridge_pending_list_t *list, bridge_pending_t *pen
 void bridge_pending_drop_text(bridge_pending_list_t *list, bridge_pending_t *pending);
 bridge_pending_t *bridge_pending_find(const bridge_pending_list_t *list, const char *id,
                                       size_t id_len); /* by value, see ids.h; NULL: none */
+/* The oldest request that has a deadline, or NULL. */
+bridge_pending_t *bridge_pending_first_due(const bridge_pending_list_t *list);
 void bridge_pending_remove(bridge_pending_list_t *list, bridge_pending_t *pending); /* also frees it */
 void bridge_pending_clear(bridge_pending_list_t *list);
 

@@ -621,6 +621,18 @@ class Fails(Case):
 
 
 class Ends(Case):
+    def test_a_subscription_neither_times_out_nor_is_awaited(self):
+        """Its response comes when the server ends it, so no deadline counts, and the end of the input ends it."""
+        meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+        with SingleServer("slow_server", "0") as server, Bridge(server.url, "--timeout", self.long_enough(2)) as bridge:
+            bridge.initialize()
+            bridge.send(request("sub", "subscriptions/listen", _meta=meta, notifications={"toolsListChanged": True}))
+            self.assertEqual(bridge.receive()["method"], "notifications/subscriptions/acknowledged")
+            bridge.send(call("slow", "sleep", ms=1000 * WAIT_S))
+            self.expect_cause(bridge.receive(), "slow", "timeout")  # which was sent later: the other one had its time, too
+            bridge.process.stdin.close()
+            self.assertEqual(bridge.wait(), 0)
+
     def test_answers_are_awaited(self):
         with SingleServer("slow_server", "0") as server, Bridge(server.url) as bridge:
             bridge.initialize()
