@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import unittest
@@ -149,6 +150,18 @@ class Installed(unittest.TestCase):
         with self.assertRaises(CallError) as refused:
             self.call(program, "greet", {})
         self.assertEqual(refused.exception.code, -32602)
+        self.call_by_curl(program)
+
+    def call_by_curl(self, program):
+        """The command that the README shows, with the program's port."""
+        command = re.search(r"^    (curl (?:.*\\\n)*.*)\n", (SOURCE / "README.md").read_text(), re.M)[1]
+        if shutil.which("curl") is None:
+            print("NOT RUN: the README's call by curl: no curl here")
+            return
+        with ProgramGroup(LD_LIBRARY_PATH=self.libraries) as group:
+            port = group.add("program", program).start().port()
+            answer = run_program(shlex.split(command.replace("localhost:9000", f"localhost:{port}").replace("\\\n", " ")))
+        self.assertEqual(json.loads(json.loads(answer.stdout)["result"]["content"][0]["text"]), {"greeting": "hello", "to": "Ada"})
 
     def cmake(self, description, *options):
         """Configures and builds the component by a CMakeLists.txt that ends with description; answers the result."""
