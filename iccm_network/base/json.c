@@ -112,3 +112,10 @@ size_t mcp__json_long_number(yyjson_val *value) {
       return yyjson_get_len(value);
   return 0;
 }
+
+void mcp__json_join_lines(char *text, size_t len) {
+  for (char *at = text; (at = memchr(at, '\n', len - (size_t)(at - text))) != NULL;)
+    *at = ' ';
+  for (char *at = text; (at = memchr(at, '\r', len - (size_t)(at - text))) != NULL;)
+    *at = ' ';
+}

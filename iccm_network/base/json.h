@@ -32,4 +32,7 @@ yyjson_doc *mcp__json_read_in_place(char *text, size_t len, const yyjson_alc *al
  * none. */
 size_t mcp__json_long_number(yyjson_val *value);
 
+/* Replaces line breaks between the tokens of a JSON text with blanks. Inside of strings there are none. */
+void mcp__json_join_lines(char *text, size_t len);
+
 #endif

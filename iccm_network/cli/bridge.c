@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/utf8.h"
 #include "check_alloc.h"
 #include "commands.h"
@@ -44,7 +45,7 @@ static void on_stdio_closed(void *arg) {
 /* Closes the connection; the host has BRIDGE_CLOSE_MS to read queued output. */
 static void start_closing(bridge_t *bridge) {
   bridge->closing = true;
-  stdio_transport_read(&bridge->stdio, false);
+  mcp__stdio_read(&bridge->stdio, false);
   bridge->timer.data = &bridge->code;
   uv_timer_start(&bridge->timer, sync_client_on_close_timeout, BRIDGE_CLOSE_MS, 0);
   mcp_client_close(bridge->client, on_client_closed, bridge);
@@ -61,11 +62,18 @@ static void shut_down(bridge_t *bridge, int code, const char *error) {
 }
 
 /* A closed standard output (EPIPE) is no error. */
-static void shut_down_without_output(bridge_t *bridge) {
+static int output_failure_code(const bridge_t *bridge) {
   int status = bridge->stdio.write_error;
-  if (status != UV_EPIPE)
-    bridge_log("cannot write standard output: %s", uv_strerror(status));
-  shut_down(bridge, status == UV_EPIPE ? ICCM_OK : ICCM_USAGE, "");
+  if (status == UV_EPIPE)
+    return ICCM_OK;
+  bridge_log("cannot write standard output: %s", uv_strerror(status));
+  return ICCM_USAGE;
+}
+
+static void close_stdio(bridge_t *bridge) {
+  if (bridge->stdio.write_error != 0 && bridge->code == ICCM_OK)
+    bridge->code = output_failure_code(bridge);
+  mcp__stdio_close(&bridge->stdio);
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
@@ -83,16 +91,16 @@ static void on_timer(uv_timer_t *timer) {
 static void on_prepare(uv_prepare_t *prepare) {
   bridge_t *bridge = prepare->data;
   if (bridge->closing) {
-    if (stdio_transport_backlog(&bridge->stdio) == 0 && !bridge->stdio.closing)
-      stdio_transport_close(&bridge->stdio);
+    if (mcp__stdio_backlog(&bridge->stdio) == 0 && !bridge->stdio.closing)
+      close_stdio(bridge);
     return;
   }
   if (bridge->stdio.write_error != 0)
-    shut_down_without_output(bridge);
-  size_t backlog = stdio_transport_backlog(&bridge->stdio);
+    shut_down(bridge, output_failure_code(bridge), "");
+  size_t backlog = mcp__stdio_backlog(&bridge->stdio);
   mcp__client_set_reading(bridge->client, backlog < BRIDGE_MAX_BACKLOG);
-  stdio_transport_read(&bridge->stdio, backlog < BRIDGE_MAX_RESPONSE_BYTES && !bridge->input_ended &&
-                                           mcp__client_backlog(bridge->client) < BRIDGE_MAX_BACKLOG);
+  mcp__stdio_read(&bridge->stdio, backlog < BRIDGE_MAX_RESPONSE_BYTES && !bridge->input_ended &&
+                                      mcp__client_backlog(bridge->client) < BRIDGE_MAX_BACKLOG);
   const bridge_pending_t *first = bridge_pending_first_due(&bridge->host_requests);
   if (bridge->input_ended && first == NULL) { /* subscriptions end with the connection */
     start_closing(bridge);
@@ -113,8 +121,8 @@ static void on_log(int level, const char *part, const char *text, void *arg) {
   bridge_log("%s %s: %s", mcp_log_level_name(level), part, text);
 }
 
-static const stdio_transport_events_t stdio_transport_events = {
-    bridge_on_host_line, bridge_on_host_line_too_long, bridge_on_host_eof, on_stdio_closed};
+static const mcp__stdio_events_t stdio_events = {bridge_on_host_line, bridge_on_host_line_discarded,
+                                                 bridge_on_host_eof, on_stdio_closed};
 
 static void begin(bridge_t *bridge) {
   static const int numbers[BRIDGE_SIGNALS] = {SIGINT, SIGTERM};
@@ -182,8 +190,8 @@ int bridge_run(const options_t *options, const print_t *out) {
   mcp_client_set_tls_verify(bridge->client, !options->insecure);
   mcp__client_set_forward(bridge->client, &forward);
   begin(bridge);
-  status = stdio_transport_open(&bridge->stdio, &bridge->loop, BRIDGE_MAX_MESSAGE, &stdio_transport_events,
-                                bridge);
+  status = mcp__stdio_open(&bridge->stdio, &bridge->loop, (int[]){STDIN_FILENO, STDOUT_FILENO},
+                           BRIDGE_MAX_MESSAGE, &stdio_events, bridge);
   if (status != 0)
     shut_down(
         bridge,

@@ -7,8 +7,8 @@
 
 #include <iccm_network.h>
 #include "client/client.h"
+#include "transport/stdio.h"
 #include "options.h"
-#include "stdio_transport.h"
 #include "bridge_pending.h"
 
 #include <iccm_service.h>
@@ -46,7 +46,7 @@ typedef struct bridge {
   uv_timer_t timer;     /* for the oldest deadline; when closing, for BRIDGE_CLOSE_MS */
   uv_signal_t signals[BRIDGE_SIGNALS];
   mcp_client_t *client;
-  stdio_transport_t stdio;
+  mcp__stdio_t stdio;
   bridge_pending_list_t host_requests;   /* from the host, in flight or queued; also queued notifications */
   bridge_pending_list_t server_requests; /* from the server, over the current connection */
   char *initialize_params;      /* owned: sent on each connection; NULL: the host has sent none yet */
@@ -73,6 +73,8 @@ static inline bool bridge_is_sent(const bridge_pending_t *pending) {
 /* An empty buffer without a limit. */
 mcp__buf_t bridge_new_buf(void);
 
+/* Sends a line to the host. */
+void bridge_write_line(bridge_t *bridge, const char *text, size_t len);
 /* Sends text to the host and takes ownership of it. status: of building it; nonzero (out of memory) ends the
  * program. */
 void bridge_write(bridge_t *bridge, mcp__buf_t *text, int status);
@@ -86,9 +88,9 @@ void bridge_fail_request(bridge_t *bridge, bridge_pending_t *pending, const brid
 /* Parses text, which is not modified. The values of *message are valid until the next call. */
 void bridge_parse(bridge_t *bridge, const char *text, size_t len, mcp__message_t *message);
 
-/* Events of stdio_transport. */
-void bridge_on_host_line(const char *text, size_t len, void *arg);
-void bridge_on_host_line_too_long(void *arg);
+/* Events of stdio. */
+void bridge_on_host_line(mcp__buf_t *line, void *arg);
+void bridge_on_host_line_discarded(int status, void *arg);
 void bridge_on_host_eof(int status, void *arg);
 
 /* Replaces initialize_params with next_initialize_params, if any. Call it when connected. */

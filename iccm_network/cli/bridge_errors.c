@@ -49,9 +49,15 @@ mcp__buf_t bridge_new_buf(void) {
   return buf;
 }
 
+void bridge_write_line(bridge_t *bridge, const char *text, size_t len) {
+  if (mcp__stdio_write_line(&bridge->stdio, text, len) != 0)
+    check_alloc(NULL); /* never write half a line */
+  mcp__stdio_flush(&bridge->stdio);
+}
+
 void bridge_write(bridge_t *bridge, mcp__buf_t *text, int status) {
   check_alloc(status == 0 ? text->data : NULL);
-  stdio_transport_write_line(&bridge->stdio, text->data, text->len);
+  bridge_write_line(bridge, text->data, text->len);
   mcp__buf_deinit(text);
 }
 

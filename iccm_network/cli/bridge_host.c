@@ -224,8 +224,10 @@ static void on_host_response(bridge_t *bridge, const mcp__message_t *message, co
   mcp__client_send(bridge->client, text, len);
 }
 
-void bridge_on_host_line(const char *text, size_t len, void *arg) {
+void bridge_on_host_line(mcp__buf_t *line, void *arg) {
   bridge_t *bridge = arg;
+  const char *text = line->data;
+  size_t len = line->len;
   mcp__message_t message;
   if (bridge->input_ended)
     return; /* shutting down; discard lines already read */
@@ -246,7 +248,9 @@ void bridge_on_host_line(const char *text, size_t len, void *arg) {
   }
 }
 
-void bridge_on_host_line_too_long(void *arg) {
+void bridge_on_host_line_discarded(int status, void *arg) {
+  if (status == UV_ENOMEM)
+    check_alloc(NULL);
   bridge_respond_error(arg, "null", 4, MCP_INVALID_REQUEST, "the message is larger than 16 MiB");
 }
 

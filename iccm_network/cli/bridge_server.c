@@ -38,7 +38,7 @@ static void on_response(bridge_t *bridge, const mcp__message_t *message, const c
             text);
   } else {
     bridge_pending_remove(&bridge->host_requests, pending);
-    stdio_transport_write_line(&bridge->stdio, text, len);
+    bridge_write_line(bridge, text, len);
   }
 }
 
@@ -59,7 +59,7 @@ static void on_server_request(bridge_t *bridge, const mcp__message_t *message, c
     reject_request(bridge, message, "a request with this id is already in flight");
   } else {
     bridge_pending_add(&bridge->server_requests, message->id, message->id_len, UINT64_MAX);
-    stdio_transport_write_line(&bridge->stdio, text, len);
+    bridge_write_line(bridge, text, len);
   }
 }
 
@@ -87,7 +87,7 @@ void bridge_on_server_message(const char *text, size_t len, void *arg) {
     on_server_request(bridge, &message, text, len);
     break;
   case MCP__NOTIFICATION:
-    stdio_transport_write_line(&bridge->stdio, text, len);
+    bridge_write_line(bridge, text, len);
     break;
   case MCP__INVALID:
     on_invalid(bridge, &message);

@@ -648,6 +648,21 @@ MCP_EXPORT int mcp_server_remove_tool(mcp_server_t *server, const char *name);
  * The calling thread becomes the loop thread. */
 MCP_EXPORT int mcp_server_run(mcp_server_t *server);
 
+/* Like mcp_server_run(), but serves the host that has started this process: one JSON-RPC message per line on
+ * standard input and output (MCP's stdio transport). No port is opened, and the settings of connections have
+ * no effect. ICCM_TRANSPORT=stdio makes mcp_server_run() and mcp_server_start() do the same.
+ *
+ * From the start on, the file descriptors 0 and 1 of the process are /dev/null and standard error, also after
+ * the end, so that a handler that prints cannot break the stream. A process can do this once. When the host
+ * closes standard input, calls in flight finish within the call timeout, their responses are written, and the
+ * server stops. It also stops if the host closes standard output, or reads no responses for 30 s; the log has
+ * the reason. Started with mcp_server_start() on a loop that mcp_loop_run() runs, the server then stops that
+ * loop: on_stop is called. On another loop, it sends SIGTERM to the process.
+ *
+ * Returns the codes of mcp_server_run(), of which MCP_ESTATE also means that a server of this process has
+ * taken standard input and output before, or -EBADF if one of them is closed. */
+MCP_EXPORT int mcp_server_run_stdio(mcp_server_t *server);
+
 /* Starts the server on your loop: binds and listens at once, and serves while the loop runs. loop is
  * borrowed until the server has stopped. Returns 0. On failure returns a code, the server does not listen,
  * and the loop must run once more before it is closed:
@@ -659,7 +674,8 @@ MCP_EXPORT int mcp_server_run(mcp_server_t *server);
 MCP_EXPORT int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop);
 
 /* Returns the port of the server. Once it has been started this is the port in use, also if it was created
- * with port 0; before that it is the port given to mcp_server_new(). Loop thread. */
+ * with port 0, or 0 if it serves standard input and output; before that it is the port given to mcp_server_new().
+ * Loop thread. */
 MCP_EXPORT int mcp_server_port(const mcp_server_t *server);
 
 /* Runs at the end of a stop, or at each interval of a timer, on the loop thread. */

@@ -6,6 +6,7 @@
  * or with its stream; where memory runs out the connection is closed. */
 #include "server/http_exchange.h"
 
+#include "base/json.h"
 #include "server/http_headers.h"
 #include "server/http_sessions.h"
 #include "transport/http_request.h"
@@ -198,17 +199,9 @@ static mcp__buf_t *begin_message(mcp__session_t *session, void *origin, int kind
   return NULL;
 }
 
-/* A line break between the tokens of a JSON text would end the event's line; inside of strings there is none.
- */
-static void join_lines(char *text, size_t len) {
-  for (char *at = text, *end = text + len; at < end; at++)
-    if (*at == '\n' || *at == '\r')
-      *at = ' ';
-}
-
 static int end_event(mcp__exchange_t *exchange) {
   mcp__buf_t *out = &exchange->stream->out;
-  join_lines(out->data + exchange->body, out->len - exchange->body);
+  mcp__json_join_lines(out->data + exchange->body, out->len - exchange->body);
   int status = mcp__buf_puts(out, "\n\n");
   status = mcp__buf_first_error(status, status == 0 ? end_frame(exchange) : 0);
   return mcp__buf_first_error(status, status == 0 && exchange->ends ? end_events(exchange) : 0);

@@ -1,9 +1,10 @@
 /* server.c: the states of a server: created, listening, stopping.
  *
  * Happy path: mcp_server_new() checks and copies tools and environment. Start binds to all addresses and
- * listens. A timer enforces the limits of connections and calls. Stop closes the listeners, waits for calls
- * in flight, closes connections with 1012, and then the handles. Failure: a failed start is undone and
- * returns the cause. A stop takes at most the shutdown timeout plus a second, whatever handlers and peers do.
+ * listens, or takes standard input and output. A timer enforces the limits of connections and calls. Stop
+ * closes the listeners, waits for calls in flight, closes connections with 1012, and then the handles.
+ * Failure: a failed start is undone and returns the cause. A stop takes at most the shutdown timeout plus a
+ * second, whatever handlers and peers do.
  */
 #include "server/server.h"
 
@@ -125,6 +126,8 @@ void mcp_server_free(mcp_server_t *server) {
 
 void mcp_server_notify(mcp_server_t *server) {
   mcp__conns_notify(&server->conns);
+  if (server->stdio != NULL)
+    mcp__session_notify(&server->stdio->session);
 }
 
 int mcp_server_set_dependency(mcp_server_t *server, const char *name, const char *reason) {
@@ -169,6 +172,12 @@ static void warn_of_tool(const mcp_server_t *server, const mcp__tool_t *tool) {
   warn_of_schema(server, tool->name, "output_schema", tool->output);
 }
 
+static void tools_changed(mcp_server_t *server) {
+  mcp__conns_tools_changed(&server->conns);
+  if (server->stdio != NULL)
+    mcp__session_tools_changed(&server->stdio->session);
+}
+
 int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool) {
   char problem[512] = "out of memory";
   if (server->state >= MCP__SERVER_STOPPING)
@@ -187,19 +196,57 @@ int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool) {
   }
   if (is_running) /* otherwise start does */
     warn_of_tool(server, mcp__tools_find(&server->tools, tool->name, strlen(tool->name)));
-  mcp__conns_tools_changed(&server->conns);
+  tools_changed(server);
   return 0;
 }
 
 int mcp_server_remove_tool(mcp_server_t *server, const char *name) {
   int status = server->state >= MCP__SERVER_STOPPING ? MCP_ESTATE : mcp__tools_remove(&server->tools, name);
   if (status == 0)
-    mcp__conns_tools_changed(&server->conns);
+    tools_changed(server);
   return status;
 }
 
 int mcp_server_port(const mcp_server_t *server) {
   return server->port;
+}
+
+/* ---- signals --------------------------------------------------------------------------------------- */
+
+/* A loop that mcp_loop_run() runs. */
+typedef struct signals {
+  uv_signal_t handles[2];
+  uv_loop_t *loop;
+  void (*on_stop)(void *arg);
+  void *arg;
+  bool stopping;
+  bool received; /* the first signal */
+  struct signals *outer;
+} signals_t;
+
+static _Thread_local signals_t *running; /* by this thread; NULL: none */
+
+static void stop_once(signals_t *signals) {
+  if (!signals->stopping) {
+    signals->stopping = true;
+    signals->on_stop(signals->arg);
+  }
+}
+
+static void on_signal(uv_signal_t *handle, int number) {
+  signals_t *signals = handle->data;
+  if (signals->received)
+    _exit(128 + number);
+  signals->received = true;
+  stop_once(signals);
+}
+
+/* Like a first signal, which may still follow. False: the program runs the loop itself. */
+static bool stop_loop(const uv_loop_t *loop) {
+  if (running == NULL || running->loop != loop)
+    return false;
+  stop_once(running);
+  return true;
 }
 
 /* ---- start ----------------------------------------------------------------------------------------- */
@@ -260,6 +307,8 @@ static void on_tick(uv_timer_t *timer) {
     resume_listening(server);
   mcp__calls_time_out(&server->service.calls, server->call_timeout_ms, "timed out");
   mcp__conns_tick(&server->conns);
+  if (server->stdio != NULL)
+    mcp__stdio_conn_tick(server->stdio, uv_now(server->loop));
   if (server->state == MCP__SERVER_STOPPING && !server->drained)
     drain_arrived(server);
   mcp__server_log_flush(&server->log, uv_now(server->loop));
@@ -277,6 +326,20 @@ static void on_conn_closed(void *arg) {
   if (server->state == MCP__SERVER_STOPPING && server->conns.first == NULL)
     check_stop(server);
 }
+
+static void on_stdio_end(void *arg) {
+  mcp_server_t *server = arg;
+  if (server->state == MCP__SERVER_RUNNING && !stop_loop(server->loop))
+    kill(getpid(), SIGTERM); /* the component's own handler stops it */
+}
+
+static void on_stdio_closed(void *arg) {
+  mcp_server_t *server = arg;
+  server->stdio = NULL;
+  check_stop(server);
+}
+
+static const mcp__stdio_conn_events_t stdio_events = {on_stdio_end, on_stdio_closed};
 
 static void on_call_ended(void *arg) {
   mcp_server_t *server = arg;
@@ -325,6 +388,8 @@ int mcp__server_open(mcp_server_t *server, uv_loop_t *loop) {
   server->loop = loop;
   connect_parts(server);
   int status = mcp__tools_any_blocking(&server->tools) ? mcp__calls_ensure_pool(&server->service.calls) : 0;
+  if (status == 0 && server->stdio_enabled && !server->without_listener)
+    status = mcp__stdio_conn_open(&server->stdio, &server->conns, &stdio_events, server);
   if (status == 0)
     status = mcp__conns_open(&server->conns);
   if (status != 0)
@@ -341,6 +406,9 @@ static void ignore_pool_closed(void *arg) {
 
 /* Closes what was opened before. */
 static int abort_start(mcp_server_t *server, int status) {
+  if (server->stdio != NULL)
+    mcp__stdio_conn_abort(server->stdio);
+  server->stdio = NULL;
   if (server->service.calls.pool != NULL)
     mcp__pool_close(server->service.calls.pool, ignore_pool_closed, NULL);
   server->service.calls.pool = NULL;
@@ -362,33 +430,52 @@ static void begin_running(mcp_server_t *server) {
 
 int mcp__server_start_without_listener(mcp_server_t *server, uv_loop_t *loop) {
   server->service.calls.pool = NULL;
+  server->without_listener = true;
   int status = mcp__server_open(server, loop);
   if (status != 0)
     return abort_start(server, status);
-  server->without_listener = true;
   begin_running(server);
   return 0;
+}
+
+static int open_listener(mcp_server_t *server, uv_loop_t *loop) {
+  server->listener.loop = loop;
+  server->listener.component = server->name;
+  server->listener.on_connection = on_connection;
+  server->listener.arg = server;
+  return mcp__listener_open(&server->listener, &server->port);
+}
+
+static void log_start_failure(const mcp_server_t *server, int status) {
+  if (server->stdio_enabled)
+    mcp_log(MCP_LOG_ERROR, server->name, "cannot serve standard input and output: %s", mcp_strerror(status));
+  else
+    mcp_log(MCP_LOG_ERROR, server->name, "cannot listen on port %d: %s", server->port, mcp_strerror(status));
+}
+
+static int open_transport(mcp_server_t *server, uv_loop_t *loop) {
+  server->without_listener = false;
+  server->service.calls.pool = NULL;
+  if (server->stdio_enabled)
+    server->port = 0;
+  int status = server->stdio_enabled ? 0 : open_listener(server, loop);
+  if (status == 0)
+    status = mcp__server_open(server, loop);
+  if (status == 0)
+    return 0;
+  log_start_failure(server, status);
+  mcp__listener_close(&server->listener);
+  return abort_start(server, status);
 }
 
 int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   if (mcp__server_is_started(server))
     return MCP_ESTATE;
   signal(SIGPIPE, SIG_IGN); /* a write after a reset must not end the process */
-  server->listener.loop = loop;
-  server->listener.component = server->name;
-  server->listener.on_connection = on_connection;
-  server->listener.arg = server;
-  server->service.calls.pool = NULL;
-  int status = mcp__listener_open(&server->listener, &server->port);
-  if (status == 0)
-    status = mcp__server_open(server, loop);
-  if (status != 0) {
-    mcp_log(MCP_LOG_ERROR, server->name, "cannot listen on port %d: %s", server->port, mcp_strerror(status));
-    mcp__listener_close(&server->listener);
-    return abort_start(server, status);
-  }
+  int status = open_transport(server, loop);
+  if (status != 0)
+    return status;
   warn_of_settings(server);
-  server->without_listener = false;
   begin_running(server);
   mcp__timers_start(&server->timers, loop);
   mcp__certificate_watch(&server->conns.certificate, loop, server->name);
@@ -460,6 +547,12 @@ static void close_handles(mcp_server_t *server) {
     mcp__pool_close(calls->pool, on_part_closed, server);
 }
 
+static void stop_conns(mcp_server_t *server, bool at_once) {
+  mcp__conns_stop(&server->conns, at_once);
+  if (server->stdio != NULL)
+    mcp__stdio_conn_stop(server->stdio, at_once);
+}
+
 static void check_stop(mcp_server_t *server) {
   mcp__calls_t *calls = &server->service.calls;
   if (server->state != MCP__SERVER_STOPPING)
@@ -471,8 +564,8 @@ static void check_stop(mcp_server_t *server) {
     mcp__relay_stop(&calls->relay);
   }
   if (timed_out || server->drained)
-    mcp__conns_stop(&server->conns, timed_out);
-  if (server->conns.first == NULL && server->state == MCP__SERVER_STOPPING &&
+    stop_conns(server, timed_out);
+  if (server->conns.first == NULL && server->stdio == NULL && server->state == MCP__SERVER_STOPPING &&
       (calls->oldest == NULL || waited_ms >= server->shutdown_timeout_ms + CANCELLED_GRACE_MS))
     close_handles(server);
 }
@@ -497,24 +590,9 @@ int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg) {
 
 /* ---- run ------------------------------------------------------------------------------------------- */
 
-typedef struct signals {
-  uv_signal_t handles[2];
-  void (*on_stop)(void *arg);
-  void *arg;
-  bool stopping;
-} signals_t;
-
-static void on_signal(uv_signal_t *handle, int number) {
-  signals_t *signals = handle->data;
-  if (signals->stopping)
-    _exit(128 + number);
-  signals->stopping = true;
-  signals->on_stop(signals->arg);
-}
-
 int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg) {
   static const int numbers[2] = {SIGTERM, SIGINT};
-  signals_t signals = {.on_stop = on_stop, .arg = arg};
+  signals_t signals = {.loop = loop, .on_stop = on_stop, .arg = arg, .outer = running};
   int status = 0;
   for (int i = 0; i < 2; i++) {
     int failed = uv_signal_init(loop, &signals.handles[i]);
@@ -530,7 +608,9 @@ int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg) 
     mcp_log(MCP_LOG_ERROR, "loop", "cannot install signal handlers: %s", mcp_strerror(status));
     on_stop(arg);
   }
+  running = &signals;
   uv_run(loop, UV_RUN_DEFAULT);
+  running = signals.outer;
   for (int i = 0; i < 2; i++)
     if (signals.handles[i].type == UV_SIGNAL)
       uv_close((uv_handle_t *)&signals.handles[i], NULL);
@@ -556,4 +636,11 @@ int mcp_server_run(mcp_server_t *server) {
     uv_run(&loop, UV_RUN_DEFAULT); /* closes the handles that start has opened */
   uv_loop_close(&loop);
   return status == 0 && server->service.calls.handler_left_running ? MCP_ETIMEOUT : status;
+}
+
+int mcp_server_run_stdio(mcp_server_t *server) {
+  if (mcp__server_is_started(server))
+    return MCP_ESTATE;
+  server->stdio_enabled = true;
+  return mcp_server_run(server);
 }

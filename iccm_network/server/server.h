@@ -4,6 +4,7 @@
 
 #include "server/conn.h"
 #include "server/listener.h"
+#include "server/stdio_conn.h"
 #include "server/timers.h"
 
 typedef enum mcp__server_state {
@@ -18,6 +19,7 @@ struct mcp_server {
   char *name, *version;
   mcp__buf_t result_members; /* see mcp__server_info_t */
   int port;
+  bool stdio_enabled;    /* serves standard input and output instead of the port */
   bool without_listener; /* started by mcp_server_test_call(), without a port */
   mcp__tools_t tools;
   mcp__readiness_t readiness;
@@ -32,6 +34,7 @@ struct mcp_server {
   uv_loop_t *loop;
   mcp__listener_t listener;
   mcp__conns_t conns;
+  mcp__stdio_conn_t *stdio; /* NULL: there is none */
   mcp__service_t service;
   mcp__server_log_t log;
   uv_timer_t tick;

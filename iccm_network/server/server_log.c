@@ -76,12 +76,19 @@ void mcp__server_log_message(mcp__server_log_t *log, const char *message) {
   log_message(log, message, MCP__LOG_SHOW | MCP__LOG_SHIP);
 }
 
+static void log_serving(mcp__server_log_t *log, int port) {
+  char text[64]; /* for people, and for scripts that parse the port */
+  if (port == 0)
+    snprintf(text, sizeof text, "Server running: serving standard input and output");
+  else
+    snprintf(text, sizeof text, "Server running: listening on port %d", port);
+  log_message(log, text, MCP__LOG_SHOW);
+}
+
 void mcp__server_log_running(mcp__server_log_t *log, int port) {
   mcp__log_record_t entry = {.level = MCP_LOG_INFO, .message = "Server running"};
-  char cause[64]; /* for people, and for scripts that parse the port */
   event_data_t data;
-  snprintf(cause, sizeof cause, "Server running: listening on port %d", port);
-  log_message(log, cause, MCP__LOG_SHOW);
+  log_serving(log, port);
   begin(&data);
   add_number(&data, "port", port);
   log_line(log, &entry, &data, MCP__LOG_SHIP);

@@ -35,7 +35,7 @@ typedef struct mcp__peer {
   bool log_shipping; /* its events are shipped, because it made a call that is not log traffic */
 } mcp__peer_t;
 
-void mcp__server_log_running(mcp__server_log_t *log, int port);
+void mcp__server_log_running(mcp__server_log_t *log, int port); /* port 0: standard input and output */
 void mcp__server_log_message(mcp__server_log_t *log, const char *message);
 void mcp__server_log_connected(mcp__peer_t *peer);
 void mcp__server_log_disconnected(const mcp__peer_t *peer, int level, int code,

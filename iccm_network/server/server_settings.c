@@ -69,6 +69,17 @@ static int read_limits(mcp_server_t *server) {
   return status;
 }
 
+static int read_transport(mcp_server_t *server) {
+  char shown[MCP_SHOWN_SIZE];
+  const char *name = mcp_env_text("ICCM_TRANSPORT", "port");
+  server->stdio_enabled = strcmp(name, "stdio") == 0;
+  if (server->stdio_enabled || strcmp(name, "port") == 0)
+    return 0;
+  mcp__set_last_error("invalid ICCM_TRANSPORT \"%s\": expected stdio or port",
+                      mcp_redact_setting("ICCM_TRANSPORT", name, shown));
+  return UV_EINVAL;
+}
+
 static int check_urls(const char *name, const char *list) {
   char problem[300];
   mcp__url_t *urls;
@@ -110,7 +121,9 @@ int mcp__server_read_environment(mcp_server_t *server) {
   take_defaults(server);
   if (!mcp__settings_enabled())
     return 0;
-  int status = read_limits(server);
+  int status = read_transport(server);
+  if (status == 0)
+    status = read_limits(server);
   return status == 0 ? read_logging(server) : status;
 }
 

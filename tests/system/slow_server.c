@@ -5,10 +5,11 @@
  * Happy path: sleep blocks a pool thread for "ms" and returns its arguments; later does the same with a timer
  * of the loop, in "steps" of "ms", with progress. shaped has an output schema. Intended failures: forget
  * returns from a blocking handler without a reply, refuse is a tool error, fail sets code and data, nonsense
- * replies invalid UTF-8, shaped violates its schema on request. */
+ * replies invalid UTF-8, print uses standard input and output, shaped violates its schema on request. */
 #include "iccm_network.h"
 #include "iccm_service.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -93,6 +94,23 @@ static void nonsense_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   mcp_call_reply(call, yyjson_mut_str(mcp_call_doc(call), "\xff\xfe"));
 }
 
+/* What a careless handler does with standard input and output; answers the bytes that it read. */
+static void print_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  char input[64];
+  (void)args, (void)arg;
+  printf("printed by a handler\n");
+  fflush(stdout);
+  ssize_t written = write(STDOUT_FILENO, "written by a handler\n", 21);
+  ssize_t len = read(STDIN_FILENO, input, sizeof input);
+  mcp_call_reply(call, yyjson_mut_sint(mcp_call_doc(call), written == 21 ? len : -1));
+}
+
+static void lines_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  static const char text[] = "{\n\"two\":\r\n\"li\\nes\"}\n";
+  (void)args, (void)arg;
+  mcp_call_reply_text(call, text, sizeof text - 1);
+}
+
 static void shaped_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
   yyjson_mut_doc *doc = mcp_call_doc(call);
@@ -139,6 +157,8 @@ int main(int argc, char **argv) {
       {"refuse", "Cannot do it", NULL, refuse_tool, NULL, 0},
       {"fail", "Fails with its own code", NULL, fail_tool, NULL, 0},
       {"nonsense", "Answers what is not UTF-8", NULL, nonsense_tool, NULL, 0},
+      {"print", "Prints to standard output", NULL, print_tool, NULL, 0},
+      {"lines", "Answers JSON with line breaks", NULL, lines_tool, NULL, 0},
       {"shaped", "Answers what it promises, or something else", HOW_SCHEMA, shaped_tool, NULL, 0,
        .output_schema = N_SCHEMA},
       MCP_TOOL_END,

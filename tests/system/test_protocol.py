@@ -88,7 +88,7 @@ class Messages(SlowServerCase):
             self.assertEqual((await round_trip(ws, request(1, "ping")))["result"], {})
             tools = (await round_trip(ws, request(2, "tools/list")))["result"]["tools"]
             names = {tool["name"] for tool in tools}
-            self.assertEqual(names, {"sleep", "later", "forget", "refuse", "fail", "nonsense", "shaped"})
+            self.assertEqual(names, {"sleep", "later", "forget", "refuse", "fail", "nonsense", "print", "lines", "shaped"})
             for tool in tools:
                 self.assertEqual(tool["inputSchema"]["type"], "object")
             answer = await round_trip(ws, tool_call(3, "later", ms=0))
