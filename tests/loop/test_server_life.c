@@ -793,6 +793,7 @@ Test(server_life, environment_that_cannot_be_read) {
   refused("ICCM_MAX_MESSAGES_PER_SECOND", "many");
   refused("ICCM_ALLOW_PUBLIC", "maybe");
   refused("ICCM_REUSEPORT", "2");
+  refused("ICCM_TRANSPORT", "http");
   refused("LOG_LEVEL", "loud");
   refused("LOGGING_ENABLED", "maybe");
   refused("GODOT_URL", "http://godot");
@@ -812,6 +813,7 @@ Test(server_life, environment_that_is_ignored) {
                                       "ICCM_MAX_MESSAGES_PER_SECOND",
                                       "ICCM_ALLOW_PUBLIC",
                                       "ICCM_REUSEPORT",
+                                      "ICCM_TRANSPORT",
                                       "LOG_LEVEL",
                                       "LOGGING_ENABLED",
                                       "GODOT_URL",

@@ -230,6 +230,16 @@ class Served(unittest.TestCase):
         host.send(*(request("ping", number) for number in range(50)))
         self.assertEqual([host.read()["id"] for _ in range(50)], list(range(50)))
 
+    def test_memory_is_limited(self):
+        """Large messages wait for memory, and each is answered."""
+        settings = {"ICCM_MAX_MESSAGE_BYTES": 4 << 20, "ICCM_MAX_MEMORY_BYTES": 20 << 20}
+        host = self.host("slow_server", **settings).initialize()
+        calls = [call("later", number, ms=20, steps=2, list=[1] * 500000) for number in range(40)]
+        writer = threading.Thread(target=host.send, args=calls)
+        writer.start()
+        self.assertEqual(sorted(host.read()["id"] for _ in calls), list(range(40)))
+        writer.join()
+
     def test_an_embedding_program_may_choose_the_port(self):
         host = self.host("echo", "0", ICCM_TRANSPORT="port")
         wait_until(lambda: "listening on port" in host.errors(), "it listens")
