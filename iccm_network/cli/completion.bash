@@ -7,7 +7,8 @@ _iccm_command() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
     --timeout | --token | --trace | --count | --connections | --in-flight | --seconds | --server-pid | \
-      --component | --level | --text | --since | --until | --lines | --late)
+      --component | --level | --text | --since | --until | --lines | --late | --name | --server-version | \
+      --description | --author | --command | --url)
       [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
       ((i++))
       ;;
@@ -30,12 +31,13 @@ _iccm() {
   case $before in
   --trace) words=new ;;
   --timeout | --token | --count | --connections | --in-flight | --seconds | --server-pid | \
-    --component | --text | --since | --until | --lines | --late) ;;
+    --component | --text | --since | --until | --lines | --late | --name | --server-version | \
+    --description | --author | --command | --url) ;;
   --level) words='TRACE DEBUG INFO WARN ERROR' ;;
   *)
     command=$(_iccm_command)
     case $command in
-    '') words='list call ping bench doctor bridge listen logs stats ready trace canary dead new' ;;
+    '') words='list call ping bench doctor bridge listen logs stats ready trace canary dead new manifest' ;;
     call) options+=' --progress --trace' ;;
     bridge) options+=' --trace' ;;
     ping) options+=' --count' ;;
@@ -43,6 +45,10 @@ _iccm() {
     logs) options+=' --component --level --trace --text --since --until --lines --follow' ;;
     canary) options+=' --seconds --late' ;;
     dead) [[ $before == dead ]] && words='list replay discard' ;;
+    manifest)
+      options+=' --name --server-version --description --url --author --command'
+      [[ $before == manifest ]] && words='server mcpb'
+      ;;
     esac
     if [[ $word == -* ]]; then
       words=$options

@@ -44,7 +44,13 @@ enum option_id {
   OPTION_LINES,
   OPTION_FOLLOW,
   OPTION_LATE,
-  OPTION_PROGRESS
+  OPTION_PROGRESS,
+  OPTION_NAME,
+  OPTION_SERVER_VERSION,
+  OPTION_DESCRIPTION,
+  OPTION_AUTHOR,
+  OPTION_COMMAND,
+  OPTION_URL
 };
 
 #define BIT(id) (1u << ((id)-OPTION_HELP))
@@ -72,6 +78,12 @@ static const struct option option_table[] = {
     {"follow", no_argument, NULL, OPTION_FOLLOW},
     {"late", required_argument, NULL, OPTION_LATE},
     {"progress", no_argument, NULL, OPTION_PROGRESS},
+    {"name", required_argument, NULL, OPTION_NAME},
+    {"server-version", required_argument, NULL, OPTION_SERVER_VERSION},
+    {"description", required_argument, NULL, OPTION_DESCRIPTION},
+    {"author", required_argument, NULL, OPTION_AUTHOR},
+    {"command", required_argument, NULL, OPTION_COMMAND},
+    {"url", required_argument, NULL, OPTION_URL},
     {NULL, 0, NULL, 0},
 };
 
@@ -220,6 +232,25 @@ static const command_t commands[] = {
      "1 to 64 letters, digits, - and _, and begins with a letter or _. Existing files\n"
      "are never overwritten.\n\n"
      "--json: {\"files\":[]}\n"},
+    {"manifest", 2, ANY_ARGS,
+     BIT(OPTION_NAME) | BIT(OPTION_SERVER_VERSION) | BIT(OPTION_DESCRIPTION) | BIT(OPTION_AUTHOR) |
+         BIT(OPTION_COMMAND) | BIT(OPTION_URL),
+     manifest_run,
+     "Usage: iccm manifest server [OPTIONS] URL\n"
+     "       iccm manifest mcpb [OPTIONS] URL [-- ARGUMENT ...]\n\n"
+     "Prints a file that describes the running server at URL: server.json for the MCP\n"
+     "registry; or manifest.json for an mcpb bundle, which desktop hosts install, with\n"
+     "the server's tools and the command that starts it on stdio. ARGUMENTs are those\n"
+     "of that command. Checks each value by the rules of the format. The server sends\n"
+     "name and version, and may send a description; options override them.\n\n"
+     "  --name NAME        the server's name; for server.json io.github.user/weather,\n"
+     "                     or another namespace that you own in the registry\n"
+     "  --server-version V the server's version\n"
+     "  --description TEXT one line; for server.json at most 100 characters\n"
+     "  --url URL          server: the public address of the server, for remotes\n"
+     "  --author NAME      mcpb: the author; required\n"
+     "  --command PATH     mcpb: the program in the bundle (default server/NAME)\n\n"
+     "--json: the file in one line.\n"},
 };
 
 static const char general_help[] =
@@ -240,6 +271,7 @@ static const char general_help[] =
     "  iccm canary [URL]                        monitor Godot's log end to end\n"
     "  iccm dead list|replay|discard [N] [URL]  manage rejected log entries\n"
     "  iccm new NAME                            create a component to start from\n"
+    "  iccm manifest server|mcpb URL            describe a server for registry or host\n"
     "  iccm COMMAND --help                      show help for a command\n";
 
 static const char common_help[] =
@@ -305,6 +337,18 @@ static const char **text_option(options_t *options, int id) {
     return &options->since;
   case OPTION_UNTIL:
     return &options->until;
+  case OPTION_NAME:
+    return &options->name;
+  case OPTION_SERVER_VERSION:
+    return &options->server_version;
+  case OPTION_DESCRIPTION:
+    return &options->description;
+  case OPTION_AUTHOR:
+    return &options->author;
+  case OPTION_COMMAND:
+    return &options->command;
+  case OPTION_URL:
+    return &options->remote_url;
   default:
     return NULL;
   }

@@ -26,6 +26,8 @@ typedef struct options {
   bool progress;       /* for call: show progress */
   double late_seconds; /* seconds */
   bool seconds_given;  /* --seconds was given */
+  const char *name, *server_version, *description, *author, *command,
+      *remote_url; /* for manifest; NULL: not given */
 } options_t;
 
 #endif

@@ -60,6 +60,11 @@ class Completion(unittest.TestCase):
         self.assertEqual(offered("--json", "dead", "re"), ["replay"])
         self.assertEqual(offered("dead", "list", ""), [])
 
+    def test_kinds_of_manifests(self):
+        self.assertEqual(offered("manifest", ""), ["server", "mcpb"])
+        self.assertEqual(offered("--json", "manifest", "m"), ["mcpb"])
+        self.assertEqual(offered("manifest", "server", ""), [])
+
     def test_nothing_else(self):
         for words in (("call", ""), ("call", "ws", ":", "//127.0.0.1:1", ""), ("listen", ""), ("fly", "")):
             self.assertEqual(offered(*words), [])

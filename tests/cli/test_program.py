@@ -107,7 +107,7 @@ class Usage(Case):
         self.assertEqual((outcome.code, outcome.err), (OK, ""))
         for word in ("list", "call", "ping", "bench", "doctor", "bridge", "listen", "logs", "stats", "trace", "canary", "--timeout", "--json", "Exit codes"):
             self.assertIn(word, outcome.out)
-        for command in ("list", "call", "ping", "bench", "doctor", "bridge", "listen", "logs", "stats", "trace", "canary", "new"):
+        for command in ("list", "call", "ping", "bench", "doctor", "bridge", "listen", "logs", "stats", "trace", "canary", "new", "manifest"):
             outcome = iccm(command, "--help")
             self.assertEqual((outcome.code, outcome.err), (OK, ""))
             self.assertIn(f"Usage: iccm {command} ", outcome.out)
