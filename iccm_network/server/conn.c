@@ -65,8 +65,8 @@ static void close_session(mcp__conn_t *conn) {
   mcp__session_close(&conn->session);
 }
 
-/* A refused connection gives up its slot while its response is written. If there are too many, the oldest is
- * closed. */
+/* A connection gives up its slot while its last HTTP response is written. If there are too many, the oldest
+ * is closed. */
 static void move_to_rejected(mcp__conn_t *conn) {
   mcp__conns_t *all = conn->all;
   mcp__conn_t **entry = all->rejected;
@@ -88,7 +88,7 @@ static void move_to_rejected(mcp__conn_t *conn) {
 void mcp__conn_start_closing(mcp__conn_t *conn) {
   if (conn->state >= MCP__CONN_CLOSING)
     return;
-  if (conn->state == MCP__CONN_HANDSHAKE)
+  if (conn->state <= MCP__CONN_HTTP)
     move_to_rejected(conn);
   mcp__conn_enter(conn, MCP__CONN_CLOSING);
   conn->stalled_bytes = 0;
@@ -388,17 +388,24 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
 
 /* ---- handshake ------------------------------------------------------------------------------------- */
 
-void mcp__conn_refuse(mcp__conn_t *conn, int status, const char *text) {
+static void refuse_with(mcp__conn_t *conn, const mcp__response_head_t *head, const char *text) {
   char how[32];
-  snprintf(how, sizeof how, " with %d", status);
+  snprintf(how, sizeof how, " with %d", head->status);
   mcp__server_log_throttled(&conn->peer, now(conn), text, "refused", how, text);
-  mcp__count_refusal(&conn->all->service->counters, status);
+  mcp__count_refusal(&conn->all->service->counters, head->status);
   mcp__buf_t *out = &conn->stream.out;
-  size_t len = strlen(text); /* without memory the connection just ends */
-  int written = mcp__write_body(out, status, MCP__HTTP_PLAIN_TEXT, text, len);
-  if (written == 0 && conn->head != NULL && mcp__head_is_bodiless(conn->head))
-    out->len -= len; /* HEAD gets the response to GET without the body (RFC 9110 section 9.3.2) */
+  size_t begin = out->len;
+  int written = mcp__http_write_head(out, head);
+  if (conn->head == NULL || !mcp__head_is_bodiless(conn->head)) /* RFC 9110 section 9.3.2 */
+    written = mcp__buf_first_error(written, mcp__buf_append(out, text, head->len));
+  if (written != 0)
+    out->len = begin; /* the connection just ends */
   mcp__conn_start_closing(conn);
+}
+
+void mcp__conn_refuse(mcp__conn_t *conn, int status, const char *text) {
+  mcp__response_head_t head = {.status = status, .type = MCP__HTTP_PLAIN_TEXT, .len = strlen(text)};
+  refuse_with(conn, &head, text);
 }
 
 /* auth_problem: why the token is missing or wrong; NULL: the request is authorized. */
@@ -434,6 +441,13 @@ static bool asks_for_stream(const mcp__head_t *head) {
   return !mcp__head_is_bodiless(head) && mcp__http_names(head, "text/event-stream") && !mcp__pages_own(head);
 }
 
+static void refuse_method(mcp__conn_t *conn) {
+  static const char text[] = "unsupported method: this page has GET and HEAD\n";
+  mcp__response_head_t head = {
+      .status = 405, .type = MCP__HTTP_PLAIN_TEXT, .len = sizeof text - 1, .allow = "GET, HEAD, OPTIONS"};
+  refuse_with(conn, &head, text);
+}
+
 static void on_head(mcp__conn_t *conn) {
   const mcp__conns_t *all = conn->all;
   mcp__http_request_kind_t kind = mcp__head_request_kind(conn->head);
@@ -453,7 +467,7 @@ static void on_head(mcp__conn_t *conn) {
   else if (kind == MCP__HTTP_WEBSOCKET)
     open_websocket(conn);
   else if (mcp__pages_own(conn->head))
-    mcp__conn_refuse(conn, 405, "unsupported method: this page has GET and HEAD\n");
+    refuse_method(conn);
   else
     mcp__conn_http_request(conn);
 }

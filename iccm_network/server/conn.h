@@ -26,7 +26,8 @@ enum {
   /* Input is discarded for this time after a close; otherwise the peer would see a reset. */
   MCP__CONN_DRAIN_MS = 1000,
   MCP__CONN_MAX_HANDSHAKES = 128,
-  MCP__CONN_MAX_REJECTED = 128, /* connections that get a refusal; beyond that the oldest are closed */
+  MCP__CONN_MAX_REJECTED = 128, /* connections that get their last HTTP response; beyond that the oldest are
+                                   closed */
   MCP__CONN_BACKLOG_PAUSE = 1 << 20,
   MCP__CONN_BACKLOG_CLOSE = 32 << 20
 };
@@ -53,7 +54,7 @@ typedef struct mcp__conns {
   mcp__http_sessions_t http_sessions;
   int slots_used; /* connections in their handshake or open */
   int handshakes;
-  /* connections without a slot that get a refusal; NULL: free */
+  /* connections without a slot that get their last HTTP response; NULL: free */
   mcp__conn_t *rejected[MCP__CONN_MAX_REJECTED];
   uint64_t window, window_begin_ms; /* number and start of the window for max_messages: two ticks */
   bool stopping;

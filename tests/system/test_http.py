@@ -50,20 +50,27 @@ class Plain(unittest.TestCase):
         self.assertEqual(websocket_upgrade(self.port, path=f"ws://127.0.0.1:{self.port}/any").status, 101)
 
     def test_other_methods_are_answered(self):
-        expected = {"HEAD": 200, "OPTIONS": 204, "POST": 405, "DELETE": 405, "PUT": 405, "TRACE": 405}
-        for method, status in expected.items():
-            for path in "/", "/healthz", "/readyz", "/metrics":
-                answer = http(self.port, f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
-                self.assertEqual(answer.status, status, method)
+        """POST and DELETE belong to MCP, but on the pages."""
+        everywhere = "GET, HEAD, POST, DELETE, OPTIONS"
+        for path, allowed in ("/", everywhere), *((page, "GET, HEAD, OPTIONS") for page in ("/healthz", "/readyz", "/metrics")):
+            expected = {"HEAD": 200, "OPTIONS": 204, "PUT": 405, "TRACE": 405}
+            expected |= {"POST": 415, "DELETE": 405} if path == "/" else {"POST": 405, "DELETE": 405}
+            for method, status in expected.items():
+                head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                answer = http(self.port, head.encode())
+                self.assertEqual(answer.status, status, (method, path))
                 self.assertTrue(answer.closed, method)
-                self.assertEqual(answer.body != b"", status == 405, method)
-                self.assertEqual(answer.headers.get("allow"), None if status == 200 else "GET, HEAD, OPTIONS", method)
+                self.assertEqual(answer.body != b"", status in (405, 415), method)
+                if status == 405:
+                    is_page = path != "/" and method in ("POST", "DELETE")
+                    of_session = (method, path) == ("DELETE", "/")
+                    self.assertEqual(answer.headers["allow"], allowed if is_page else "POST, OPTIONS" if of_session else everywhere)
                 self.assertEqual("content-length" in answer.headers, status != 204, method)
 
     def test_head_has_the_headers_of_get(self):
         for path in "/", "/healthz", "/readyz", "/other":
-            head = http(self.port, f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            got = http(self.port, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            head = http(self.port, f"HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            got = http(self.port, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             self.assertEqual((head.status, head.headers, head.body), (got.status, got.headers, b""), path)
 
     def test_garbage_is_answered_or_closed_at_once(self):
