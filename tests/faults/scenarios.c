@@ -64,8 +64,10 @@ static void admit_origin(harness_t *harness) {
   bool runs = server != NULL && mcp_server_set_log_url(server, NULL) == 0 &&
               mcp_server_start(server, harness->loop) == 0;
   if (runs)
-    harness_http(server, "GET / HTTP/1.1\r\nHost: server.example\r\nOrigin: https://here.example\r\n\r\n",
-                 answer, sizeof answer);
+    harness_http(
+        server,
+        "GET / HTTP/1.1\r\nHost: server.example\r\nConnection: close\r\nOrigin: https://here.example\r\n\r\n",
+        answer, sizeof answer);
   REQUIRE(!runs || strstr(answer, " 403 ") == NULL, "%.80s", answer);
   harness_stop_server(server);
 }
@@ -376,18 +378,23 @@ static void expect_http(const harness_t *harness, const mcp_server_t *server, co
 
 static void ask_pages(harness_t *harness) {
   mcp_server_set_dependency(harness->server, "store", "away");
-  expect_http(harness, harness->server, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "503");
+  expect_http(harness, harness->server, "GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+              "503");
   mcp_server_set_dependency(harness->server, "store", NULL);
-  expect_http(harness, harness->server, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "200");
-  expect_http(harness, harness->server, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "200");
-  expect_http(harness, harness->server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "200");
-  expect_http(harness, harness->server, "PUT / HTTP/1.1\r\nHost: a\r\n\r\n", "405");
+  expect_http(harness, harness->server, "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+              "200");
+  expect_http(harness, harness->server, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+              "200");
+  expect_http(harness, harness->server, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "200");
+  expect_http(harness, harness->server, "PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405");
 }
 
 static void ask_pages_again(harness_t *harness) {
   mcp_server_set_dependency(harness->server, "store", NULL);
-  expect_http(harness, harness->server, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "200");
-  expect_http(harness, harness->server, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "200");
+  expect_http(harness, harness->server, "GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+              "200");
+  expect_http(harness, harness->server, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+              "200");
 }
 
 static mcp_server_t *guarded;
@@ -414,13 +421,14 @@ static void show_token(harness_t *harness) {
     REQUIRE(i == 0 || !harness_request_succeeded(&request), "served without the token");
     harness_close_client(client);
   }
-  expect_http(harness, guarded, "GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\n\r\n",
+  expect_http(harness, guarded,
+              "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer secret\r\n\r\n",
               "200");
-  expect_http(harness, guarded, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "401");
+  expect_http(harness, guarded, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "401");
 }
 
 static void stop_guarded(harness_t *harness) {
-  expect_http(harness, guarded, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+  expect_http(harness, guarded, "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
               "200"); /* the server listens again */
   show_token(harness);
   harness_stop_server(guarded);

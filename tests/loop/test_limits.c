@@ -150,7 +150,7 @@ static ssize_t receive_all(int fd) { /* what recv() said last */
 }
 
 Test(limits, input_is_discarded_for_a_second_behind_the_last_word) {
-  static const char get[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+  static const char get[] = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
   open_all();
   int fd = connect_plain();
   cr_assert_eq(send(fd, get, sizeof get - 1, 0), (ssize_t)sizeof get - 1);
@@ -324,7 +324,7 @@ static double memory_held(void) {
   static const char name[] = "\niccm_memory_bytes ";
   raw_client_t *client = raw_client_connect(port());
   RUN_UNTIL(client->connected);
-  raw_client_puts(client, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  raw_client_puts(client, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   RUN_UNTIL(client->ended);
   char *page = calloc(1, client->in_len + 1);
   memcpy(page, client->in, client->in_len);

@@ -10,7 +10,7 @@
 #define UPGRADE_WITH(headers)                                                                                \
   "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"  \
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" headers "\r\n"
-#define GET_WITH(path, headers) "GET " path " HTTP/1.1\r\nHost: x\r\n" headers "\r\n"
+#define GET_WITH(path, headers) "GET " path " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" headers "\r\n"
 #define BEARER "Authorization: Bearer " TOKEN "\r\n"
 #define WRONG "Authorization: Bearer open-sesame_124\r\n"
 #define OFFER(list) "Sec-WebSocket-Protocol: " list "\r\n"
@@ -108,9 +108,9 @@ Test(server_access, other_refusals_come_first) {
   start_with_token(TOKEN);
   expect_status(UPGRADE_WITH("Origin: http://evil\r\n"), "403");
   expect_status(UPGRADE_WITH(WRONG "Origin: http://evil\r\n"), "403");
-  expect_status("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", "403");
+  expect_status("GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", "403");
   expect_status(UPGRADE_WITH("Origin: http://x\r\n"), "401");
-  expect_status("POST / HTTP/1.1\r\nHost: x\r\n" BEARER "\r\n", "405");
+  expect_status("PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" BEARER "\r\n", "405");
   expect_status("GET / HTTP/1.1\r\n" BEARER "\r\n", "400");
   test_server_stop(server);
   fixture_teardown();
@@ -124,7 +124,7 @@ Test(server_access, a_token_admits_any_page) { /* it has it from somebody who ma
   start_with_token(TOKEN);
   expect_status(UPGRADE_WITH(BEARER "Origin: http://evil\r\n"), "101");
   expect_status(UPGRADE_WITH(OFFER("mcp, mcp.auth." TOKEN) "Origin: http://evil\r\n"), "101");
-  expect_status("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n" BEARER "\r\n", "200");
+  expect_status("GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n" BEARER "\r\n", "200");
   test_server_stop(server);
   start_with_token(NULL); /* without a required token, a token admits no further peers */
   expect_status(UPGRADE_WITH(BEARER "Origin: http://evil\r\n"), "403");
@@ -132,7 +132,7 @@ Test(server_access, a_token_admits_any_page) { /* it has it from somebody who ma
   fixture_teardown();
 }
 
-#define GET_AT(host) "GET /metrics HTTP/1.1\r\nHost: " host "\r\n\r\n"
+#define GET_AT(host) "GET /metrics HTTP/1.1\r\nHost: " host "\r\nConnection: close\r\n\r\n"
 
 Test(server_access, a_page_of_its_own_and_one_whose_name_was_bound_anew) {
   fixture_setup();
@@ -144,8 +144,8 @@ Test(server_access, a_page_of_its_own_and_one_whose_name_was_bound_anew) {
   cr_expect_not_null(strstr(answer, " 403 "), "%s", answer);
   cr_expect_not_null(strstr(answer, "ICCM_ALLOWED_HOSTS"), "%s", answer);
   cr_expect_null(strstr(answer, "iccm_"), "%s", answer);
-  expect_status("GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n", "200");
-  expect_status("GET /readyz HTTP/1.1\r\nHost: evil.example\r\n\r\n", "200");
+  expect_status("GET /healthz HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", "200");
+  expect_status("GET /readyz HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", "200");
   expect_status(GET_AT("localhost:1"), "200");
   test_server_stop(server);
   fixture_teardown();
@@ -193,7 +193,7 @@ static void expect_head_of(const char *path) {
   snprintf(request, sizeof request, GET_WITH("%s", ""), path);
   snprintf(get, sizeof get, "%s", answer_to(request));
   cr_expect_gt(strlen(body_of(get)), 0, "%s", get);
-  snprintf(request, sizeof request, "HEAD %s HTTP/1.1\r\nHost: x\r\n\r\n", path);
+  snprintf(request, sizeof request, "HEAD %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path);
   const char *head = answer_to(request);
   *body_of(get) = '\0';
   cr_expect_str_eq(head, get, "%s", path);
@@ -208,12 +208,12 @@ Test(server_access, head_is_get_without_the_body) {
   expect_head_of("/any");
   mcp_server_set_dependency(server, "store", "is unavailable");
   expect_head_of("/readyz");
-  expect_status("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "200");
-  const char *answer = answer_to("HEAD /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+  expect_status("HEAD /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "200");
+  const char *answer = answer_to("HEAD /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
   cr_expect(strstr(answer, " 403 ") != NULL && *body_of(answer) == '\0', "%s", answer);
   test_server_stop(server);
   start_with_token(TOKEN);
-  answer = answer_to("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+  answer = answer_to("HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   cr_expect(strstr(answer, " 401 ") != NULL && *body_of(answer) == '\0', "%s", answer);
   test_server_stop(server);
   fixture_teardown();
@@ -227,10 +227,11 @@ Test(server_access, options_are_told_to_everybody) { /* as monitors ask */
     char request[128];
     snprintf(request, sizeof request, "OPTIONS %s HTTP/1.0\r\n\r\n", targets[i]);
     const char *answer = answer_to(request);
-    cr_expect_not_null(strstr(answer, " 204 No Content\r\nAllow: GET, HEAD, OPTIONS\r\n"), "%s", answer);
+    cr_expect_not_null(strstr(answer, " 204 No Content\r\nAllow: GET, HEAD, POST, DELETE, OPTIONS\r\n"), "%s",
+                       answer);
     cr_expect_eq(*body_of(answer), '\0', "%s", answer);
   }
-  expect_status("OPTIONS / HTTP/1.1\r\nHost: x\r\nOrigin: http://evil\r\n\r\n", "403");
+  expect_status("OPTIONS / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: http://evil\r\n\r\n", "403");
   test_server_stop(server);
   fixture_teardown();
 }
@@ -297,9 +298,9 @@ Test(server_access, refusals_have_a_line_a_second_for_each_reason) {
     expect_status(GET_WITH("/metrics", WRONG), "401");
     expect_status("junk\r\n\r\n", "400");
     expect_status("GET / HTTP/1.1\r\n\r\n", "400");
-    expect_status("POST / HTTP/1.1\r\nHost: x\r\n\r\n", "405");
+    expect_status("PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "405");
     expect_status(GET_WITH("/", "Origin: http://evil\r\n"), "403");
-    expect_status("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "403");
+    expect_status("GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", "403");
   }
   fixture_advance_ms(1000);
   fixture_advance_ms(1000);

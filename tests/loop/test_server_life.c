@@ -691,7 +691,7 @@ static const char *get(const char *request) {
 Test(server_life, needs_and_readyz) {
   fixture_setup();
   server = test_server_start();
-  static const char readyz[] = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
+  static const char readyz[] = "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
   cr_assert_not_null(strstr(get(readyz), " 200 "));
   mcp_server_set_dependency(server, "database", "it sleeps");
   mcp_server_set_dependency(server, "queue", "it is full");
@@ -703,9 +703,10 @@ Test(server_life, needs_and_readyz) {
   cr_assert_null(strstr(get(readyz), "database"));
   mcp_server_set_dependency(server, "queue", NULL);
   cr_assert_not_null(strstr(get(readyz), " 200 "));
-  cr_assert_not_null(strstr(get("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), " 200 "));
-  cr_assert_not_null(strstr(get("GET /any HTTP/1.1\r\nHost: x\r\n\r\n"), "test-server 1.2.3"));
-  cr_assert_not_null(strstr(get("POST / HTTP/1.1\r\nHost: x\r\n\r\n"), " 4"));
+  cr_assert_not_null(strstr(get("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), " 200 "));
+  cr_assert_not_null(
+      strstr(get("GET /any HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "test-server 1.2.3"));
+  cr_assert_not_null(strstr(get("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), " 4"));
   cr_assert_not_null(strstr(get("junk\r\n\r\n"), " 400 "));
   test_server_stop(server);
   fixture_teardown();
@@ -733,7 +734,7 @@ Test(server_life, needs_from_any_thread) {
     numbers[i] = i;
     cr_assert_eq(uv_thread_create(&threads[i], tell, &numbers[i]), 0);
   }
-  static const char readyz[] = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
+  static const char readyz[] = "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
   for (int i = 0; i < 20; i++)
     get(readyz); /* meanwhile */
   for (int i = 0; i < TELLERS; i++)
@@ -848,13 +849,13 @@ Test(server_life, environment_that_is_used_and_setters_that_win) {
   setenv("ICCM_MAX_CONNECTIONS", "1", 1);
   server = test_server_start();
   raw_client_open(mcp_server_port(server));
-  cr_assert_not_null(strstr(get("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), " 503 "));
+  cr_assert_not_null(strstr(get("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), " 503 "));
   test_server_stop(server);
   server = test_server_new();
   mcp_server_set_max_connections(server, 2);
   mcp_server_start(server, &fixture_loop);
   raw_client_open(mcp_server_port(server));
-  cr_assert_not_null(strstr(get("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), " 200 "));
+  cr_assert_not_null(strstr(get("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), " 200 "));
   test_server_stop(server);
   fixture_teardown();
 }

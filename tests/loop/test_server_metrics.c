@@ -36,7 +36,7 @@ static const char *scrape(void) {
   static const char length[] = "Content-Length: ";
   raw_client_t *client = raw_client_connect(mcp_server_port(server));
   RUN_UNTIL(client->connected);
-  raw_client_puts(client, "GET /metrics?x=y HTTP/1.1\r\nHost: x\r\n\r\n");
+  raw_client_puts(client, "GET /metrics?x=y HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   RUN_UNTIL(client->ended);
   cr_assert_not_null(client->head);
   cr_assert_not_null(strstr(client->head, " 200 OK\r\n"), "%s", client->head);
@@ -221,9 +221,9 @@ static void end_with(const char *request) {
 Test(server_metrics, refusals_by_reason) {
   open_with(0);
   end_with("junk\r\n\r\n");
-  end_with("POST / HTTP/1.1\r\nHost: x\r\n\r\n");
-  end_with("GET / HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n\r\n");
-  end_with("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  end_with("PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  end_with("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: https://evil.example\r\n\r\n");
+  end_with("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   raw_client_t *client = raw_client_open(mcp_server_port(server));
   raw_client_send_frame(client, 2, "binary", 6);
   RUN_UNTIL(client->ended);
@@ -237,7 +237,7 @@ Test(server_metrics, refusals_by_reason) {
   raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{}}");
   RUN_UNTIL(peer->count == 2);
   mcp_server_set_dependency(server, "store", "is unavailable");
-  end_with("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
+  end_with("GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   scrape();
   static const char *const reasons[] = {"400", "403", "405", "1003", "1007", "-32700", "-32602"};
   for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
@@ -381,7 +381,7 @@ typedef struct slow_reader {
 
 static void read_slowly(void *arg) {
   enum { STEP = 64 * 1024, SLOW = 1024 * 1024 };
-  static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+  static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
   slow_reader_t *reader = arg;
   struct sockaddr_in address;
   int small = STEP, link = socket(AF_INET, SOCK_STREAM, 0);
@@ -418,7 +418,7 @@ Test(server_metrics, beyond_its_bound_it_says_so) {
   fill(60, MCP_HISTOGRAM);
   raw_client_t *client = raw_client_connect(mcp_server_port(server));
   RUN_UNTIL(client->connected);
-  raw_client_puts(client, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  raw_client_puts(client, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   RUN_UNTIL(client->ended);
   cr_assert_not_null(client->head);
   cr_expect_not_null(strstr(client->head, " 500 "), "%s", client->head);

@@ -162,8 +162,8 @@ static void watch(void *arg) {
   int port = mcp_server_port(play->server);
   for (unsigned i = 0; !atomic_load(&play->over); i++) {
     mcp_server_set_dependency(play->server, "store", i % 2 == 0 ? "unavailable" : NULL);
-    atomic_fetch_add(&watched, get(port, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"));
-    atomic_fetch_add(&watched, get(port, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"));
+    atomic_fetch_add(&watched, get(port, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    atomic_fetch_add(&watched, get(port, "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
     usleep(2000);
   }
 }

@@ -93,7 +93,7 @@ def connections(port, context, name="iccm_connections"):
         text = http_get(port, path="/metrics").body.decode()
     else:
         with peer(port, context) as link:
-            link.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            link.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             text = b"".join(iter(lambda: link.recv(65536), b"")).decode()
     return int(re.search(rf"^{name} (\d+)$", text, re.M)[1])
 
@@ -184,7 +184,7 @@ def leave_in_the_upgrade(port, context):
 
 def ask_for_a_page(port, context):
     with peer(port, context) as link:
-        link.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        link.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert link.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 

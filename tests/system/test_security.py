@@ -303,7 +303,7 @@ class Browsers(AsyncTestCase):
             self.assertEqual(self.get(echo.port, "/metrics", "evil.example").status, 403)
 
     def get(self, port, path, host):
-        return raw_http(port, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        return raw_http(port, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
 
     @unittest.skipUnless(shutil.which("chromium"), "no chromium")
     def test_a_browser_whose_page_was_bound_anew(self):

@@ -63,7 +63,7 @@ static void decide(decided_t *decided, mcp__protocol_version_t protocol_version,
                    size_t len) {
   char problem[400] = "";
   cr_assert_eq(mcp__tools_init(&decided->tools, served, problem, sizeof problem), 0, "%s", problem);
-  mcp__server_info_t self = {"a \"server\"", "1.2.3", &decided->tools, notice};
+  mcp__server_info_t self = {"a \"server\"", "1.2.3", &decided->tools, notice, ",\"_meta\":{}"};
   mcp__arena_init(&decided->arena, 1 << 20);
   decided->text = calloc(1, len + MCP__JSON_PADDING);
   memcpy(decided->text, text, len);
@@ -112,18 +112,24 @@ static bool answers(const mcp__dispatch_result_t *result, const char *expected) 
   return same;
 }
 
-static void check_row(const row_t *row, mcp__protocol_version_t protocol_version) {
+/* agreed: by initialize; served: by what the request says. */
+static void check_row_of(const row_t *row, mcp__protocol_version_t agreed,
+                         mcp__protocol_version_t served_version) {
   decided_t decided;
-  decide(&decided, protocol_version, row->text, strlen(row->text));
+  decide(&decided, agreed, row->text, strlen(row->text));
   const mcp__dispatch_result_t *result = &decided.result;
   cr_expect_eq(result->action, row->action, "%s: action %d, %s", row->text, result->action, said(result));
   cr_expect_eq(result->code, row->code, "%s: code %d", row->text, result->code);
-  cr_expect_eq(result->protocol_version, protocol_version, "%s", row->text);
+  cr_expect_eq(result->protocol_version, served_version, "%s", row->text);
   bool same =
       result->action == MCP__DO_RESPOND ? answers(result, row->says) : strcmp(said(result), row->says) == 0;
   cr_expect(same, "%s: %s", row->text, said(result));
   cr_expect(result->action != MCP__DO_CALL || yyjson_is_obj(result->args), "%s", row->text);
   decided_deinit(&decided);
+}
+
+static void check_row(const row_t *row, mcp__protocol_version_t protocol_version) {
+  check_row_of(row, protocol_version, protocol_version);
 }
 
 #define CHECK_ROWS(rows, protocol_version)                                                                   \
@@ -324,26 +330,36 @@ Test(dispatch, direct_calls) {
 
 #define MODERN(version) "\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":" version "}}"
 
-/* Requests of 2026-07-28 and later, which name their protocol version and need no initialize. */
+/* Requests name their protocol version from 2026-07-28 on, and need no initialize. */
 Test(dispatch, revisions_that_are_not_served) {
   static const char *const methods[] = {"tools/list", "tools/call", "server/discover", "echo", "initialize"};
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
     char text[300];
     decided_t decided;
     snprintf(text, sizeof text,
-             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"," MODERN("\"2026-07-28\"") "}", methods[i]);
+             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"," MODERN("\"2099-01-01\"") "}", methods[i]);
     decide(&decided, MCP__2024_11_05, text, strlen(text));
     cr_expect_eq(decided.result.action, MCP__DO_REFUSE, "%s", text);
     cr_expect_eq(decided.result.code, -32022);
-    cr_expect_str_eq(decided.result.data,
-                     "{\"supported\":[\"2025-11-25\",\"2025-06-18\",\"2025-03-26\",\"2024-11-05\"],"
-                     "\"requested\":\"2026-07-28\"}");
+    cr_expect_str_eq(
+        decided.result.data,
+        "{\"supported\":[\"2026-07-28\",\"2025-11-25\",\"2025-06-18\",\"2025-03-26\",\"2024-11-05\"],"
+        "\"requested\":\"2099-01-01\"}");
     decided_deinit(&decided);
   }
-  static const row_t rows[] = {
+  static const row_t modern[] = {
       {M("\"ping\"," MODERN("7")), MCP__DO_REFUSE,
        "/_meta/io.modelcontextprotocol~1protocolVersion: must be an MCP protocol version, a string",
        MCP_INVALID_PARAMS},
+      {M("\"ping\"," MODERN("\"2026-07-28\"")), MCP__DO_REFUSE,
+       "/_meta/io.modelcontextprotocol~1clientCapabilities: must be an object", MCP_INVALID_PARAMS},
+      {M("\"initialize\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
+         "\"io.modelcontextprotocol/clientCapabilities\":{}}}"),
+       MCP__DO_REFUSE, "unknown method: initialize", MCP_METHOD_NOT_FOUND},
+  };
+  for (size_t i = 0; i < sizeof modern / sizeof *modern; i++)
+    check_row_of(&modern[i], MCP__2025_06_18, MCP__2026_07_28);
+  static const row_t rows[] = {
       {M("\"ping\"," MODERN("\"2025-11-25\"")), MCP__DO_RESPOND, "{}", 0},
       {M("\"ping\",\"params\":{\"_meta\":{}}"), MCP__DO_RESPOND, "{}", 0},
   };
@@ -546,8 +562,8 @@ Test(dispatch, notifications_of_progress) {
 static int render(const decided_t *decided, mcp__buf_t *out) {
   const mcp__dispatch_result_t *result = &decided->result;
   const mcp__message_t *message = &decided->message;
-  mcp__response_context_t to = {message->id, message->id_len, result->protocol_version, result->direct,
-                                false};
+  mcp__response_context_t to = {message->id,    message->id_len, result->protocol_version,
+                                result->direct, false,           ""};
   if (result->action == MCP__DO_CALL) {
     size_t len;
     char *args = yyjson_val_write(result->args, 0, &len);

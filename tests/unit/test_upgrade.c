@@ -52,6 +52,8 @@ typedef struct row {
   { head, MCP__HEAD_DONE, MCP__HTTP_WEBSOCKET, 0 }
 #define PLAIN(head)                                                                                          \
   { head, MCP__HEAD_DONE, MCP__HTTP_GET, 0 }
+#define POST(head)                                                                                           \
+  { head, MCP__HEAD_DONE, MCP__HTTP_POST, 0 }
 #define OPTIONS(head)                                                                                        \
   { head, MCP__HEAD_DONE, MCP__HTTP_OPTIONS, 0 }
 #define WRONG(head, status)                                                                                  \
@@ -157,7 +159,6 @@ Test(upgrade, clients) {
 
 Test(upgrade, rules_of_section_4_2_1) {
   static const row_t rows[] = {
-      WRONG("POST / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION END, 405),
       WRONG("PUT / HTTP/1.1\r\n" HOST END, 405),
       WRONG("GET / HTTP/1.0\r\n" HOST UPGRADE CONNECTION KEY VERSION END, 400),
       WRONG("GET /\r\n" END, 505), /* HTTP/0.9 */
@@ -217,7 +218,11 @@ Test(upgrade, bodies) {
       WRONG("HEAD / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n" END, 400),
       WRONG("OPTIONS / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n" END, 400),
       WRONG(GET HOST "Transfer-Encoding: chunked\r\n" END, 400),
-      WRONG("POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n" END, 405),
+      POST("POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n" END),
+      POST("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n" END),
+      POST("POST / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION END), /* a WebSocket begins with GET */
+      WRONG("DELETE / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n" END, 400),
+      {"DELETE / HTTP/1.1\r\n" HOST END, MCP__HEAD_DONE, MCP__HTTP_DELETE, 0},
       BAD(GET HOST "Content-Length: 5\r\nContent-Length: 5\r\n" END, 400),
       BAD(GET HOST "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n" END, 400),
       BAD(GET HOST "Content-Length: -1\r\n" END, 400),
