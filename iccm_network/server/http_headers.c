@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_INTEGER 9007199254740991.0
+
 enum { PROBLEM_BYTES = 256 };
 
 static void refuse(mcp__dispatch_result_t *result, mcp__arena_t *arena, const char *name,
@@ -50,6 +52,7 @@ static const char *decode(const char *value, mcp__arena_t *arena, size_t *len) {
   for (int padding = 0; padding < 2 && digits > 0 && end[-1 - padding] == '='; padding++)
     decoded--;
   *len = (size_t)decoded;
+  bytes[decoded] = '\0';
   return (const char *)bytes;
 }
 
@@ -57,7 +60,8 @@ static bool is_same_text(const char *text, size_t len, yyjson_val *value) {
   return yyjson_get_len(value) == len && memcmp(yyjson_get_str(value), text, len) == 0;
 }
 
-/* A string, an integer or a boolean: x-mcp-header stands at no other. */
+/* A string, an integer or a boolean: x-mcp-header stands at no other. Integers are limited to those that a
+ * double holds exactly ("Constraints on x-mcp-header values"). */
 static bool is_same(const char *text, size_t len, yyjson_val *value) {
   if (yyjson_is_str(value))
     return is_same_text(text, len, value);
@@ -66,7 +70,7 @@ static bool is_same(const char *text, size_t len, yyjson_val *value) {
   char *end;
   double number = strtod(text, &end);
   return yyjson_is_num(value) && len > 0 && end == text + len && strspn(text, "+-.0123456789eE") == len &&
-         number == yyjson_get_num(value);
+         number == yyjson_get_num(value) && number <= MAX_INTEGER && number >= -MAX_INTEGER;
 }
 
 static void check_name(const mcp__head_t *head, yyjson_val *name, mcp__arena_t *arena,
