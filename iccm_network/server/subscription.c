@@ -25,13 +25,19 @@ mcp__subscription_t *mcp__subscription_new(const mcp__message_t *message,
   subscription->id = copy(message->id, message->id_len);
   subscription->id_len = message->id_len;
   subscription->wants_tools = result->listens_tools;
-  if (result->listens_capability)
-    subscription->capability_params = mcp__modern_initialize_params(message->params);
-  subscription->capability_due = result->listens_capability;
-  if (subscription->id != NULL && (!result->listens_capability || subscription->capability_params != NULL))
-    return subscription;
-  mcp__subscription_free(subscription);
-  return NULL;
+  char *params = result->listens_capability ? mcp__modern_initialize_params(message->params) : NULL;
+  if (subscription->id == NULL || (result->listens_capability && params == NULL)) {
+    mcp__free(params);
+    mcp__subscription_free(subscription);
+    return NULL;
+  }
+  if (params != NULL && strlen(params) > MCP__SUBSCRIPTION_PARAMS_MAX) {
+    mcp__free(params); /* it is not acknowledged */
+    params = NULL;
+  }
+  subscription->capability_params = params;
+  subscription->capability_due = params != NULL;
+  return subscription;
 }
 
 void mcp__subscription_free(mcp__subscription_t *subscription) {

@@ -6,7 +6,10 @@
 #include "base/buf.h"
 #include "mcp/dispatch.h"
 
-enum { MCP__MAX_SUBSCRIPTIONS = 64 /* of a session */ };
+enum {
+  MCP__MAX_SUBSCRIPTIONS = 64,        /* of a session */
+  MCP__SUBSCRIPTION_PARAMS_MAX = 4096 /* bytes of the params that are kept for a capability's callback */
+};
 
 typedef struct mcp__subscription {
   struct mcp__subscription *next;
