@@ -28,6 +28,12 @@ static void release_session(mcp__conn_http_t *http, uint64_t now_ms) {
   http->session = NULL;
 }
 
+static void release_deferred(mcp__conn_t *conn) {
+  if (conn->deferred != NULL)
+    mcp__call_release(conn->deferred);
+  conn->deferred = NULL;
+}
+
 static void on_output(mcp__exchange_t *exchange) {
   mcp__conn_t *conn = conn_of(exchange);
   mcp__stream_dirty(&conn->stream);
@@ -40,6 +46,7 @@ static void on_output(mcp__exchange_t *exchange) {
 static void on_done(mcp__exchange_t *exchange) {
   mcp__conn_t *conn = conn_of(exchange);
   mcp__conn_http_t *http = conn->http;
+  release_deferred(conn); /* its session was deleted, or the server stops */
   release_session(http, now(conn));
   mcp__stream_dirty(&conn->stream);
   mcp__head_deinit(conn->head);
@@ -106,6 +113,8 @@ static mcp__protocol_version_t named_version(const mcp__head_t *head) {
  * which ends with the request: mcp__http_session_t.is_temporary. */
 static bool may_initialize(const mcp__buf_t *body) {
   static const char word[] = "\"initialize\"";
+  if (body->len == 0)
+    return false;
   const char *at = body->data, *end = at + body->len;
   while (at != NULL && (size_t)(end - at) >= sizeof word - 1) {
     if (memcmp(at, word, sizeof word - 1) == 0)
@@ -337,14 +346,20 @@ static void tick_idle(mcp__conn_t *conn, uint64_t age_ms) {
   mcp__conn_charge(conn);
 }
 
+/* The window of the message rate has ended, or there may be memory: the next write, even an empty one,
+ * resumes. The peer is not to blame for the time. */
+static void retry_input(mcp__conn_t *conn) {
+  conn->message_ms = 0;
+  mcp__stream_dirty(&conn->stream);
+}
+
 void mcp__conn_http_tick(mcp__conn_t *conn, uint64_t now_ms) {
   mcp__conn_http_t *http = conn->http;
   uint64_t age_ms = now_ms - http->since_ms;
   if (http->phase == MCP__HTTP_BUSY)
     mcp__exchange_tick(&http->exchange, now_ms);
   else if (conn->input.len > 0)
-    mcp__stream_dirty(
-        &conn->stream); /* the window has ended, or there may be memory: the next write resumes */
+    retry_input(conn);
   else if (http->phase == MCP__HTTP_READS_BODY && mcp__conn_is_trickling(conn, true, http->body.len, now_ms))
     mcp__conn_refuse(conn, 408,
                      "the body came too slowly: in 30 s neither its end nor 32 KiB and a sixteenth of it\n");

@@ -243,12 +243,14 @@ static void fail(mcp__session_t *session, void *origin, const char *reason) {
   exchange->events->on_fail(exchange, reason);
 }
 
-/* The exchange of the call whose turn it is resumes, when its output has been written. */
+/* The first exchange that has a waiting call resumes, when its output has been written. If all of them have
+ * ended, mcp__http_sessions_tick() begins their calls. */
 static void call_removed(mcp__session_t *session) {
-  mcp_call_t *next = session->caller.waiting;
-  mcp__exchange_t *exchange = next != NULL ? next->origin : NULL;
-  if (exchange != NULL)
-    mcp__stream_dirty(exchange->stream);
+  const mcp_call_t *next = session->caller.waiting;
+  while (next != NULL && next->origin == NULL)
+    next = next->next;
+  if (next != NULL)
+    mcp__stream_dirty(((mcp__exchange_t *)next->origin)->stream);
 }
 
 static void drop(mcp__session_t *session, void *origin) {

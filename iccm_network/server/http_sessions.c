@@ -23,10 +23,15 @@ static void link_session(mcp__http_sessions_t *all, mcp__http_session_t *session
   all->count++;
 }
 
+/* Since when it may be replaced; a temporary one, which ends soon anyway, before all others. */
+static uint64_t idle_since(const mcp__http_session_t *session) {
+  return session->is_temporary ? 0 : session->used_ms + MCP__HTTP_SESSION_MIN_MS;
+}
+
 static mcp__http_session_t *idle_longest(const mcp__http_sessions_t *all) {
   mcp__http_session_t *found = NULL;
   for (mcp__http_session_t *session = all->first; session != NULL; session = session->next)
-    if (session->requests == 0 && (found == NULL || session->used_ms < found->used_ms))
+    if (session->requests == 0 && (found == NULL || idle_since(session) < idle_since(found)))
       found = session;
   return found;
 }
@@ -36,7 +41,7 @@ static bool make_room(mcp__http_sessions_t *all, uint64_t now_ms) {
   if (all->count < MCP__HTTP_MAX_SESSIONS)
     return true;
   mcp__http_session_t *idle = idle_longest(all);
-  if (idle == NULL || now_ms - idle->used_ms < MCP__HTTP_SESSION_MIN_MS)
+  if (idle == NULL || now_ms < idle_since(idle))
     return false;
   mcp__http_sessions_end(all, idle);
   return true;
@@ -105,13 +110,15 @@ void mcp__http_sessions_end(mcp__http_sessions_t *all, mcp__http_session_t *sess
 static bool has_expired(const mcp__http_session_t *session, uint64_t now_ms) {
   if (session->requests > 0)
     return false;
-  return session->is_temporary ||
-         (session->session.caller.in_flight == NULL && now_ms - session->used_ms > MCP__HTTP_SESSION_IDLE_MS);
+  const mcp__caller_t *caller = &session->session.caller;
+  return session->is_temporary || (caller->in_flight == NULL && caller->waiting == NULL &&
+                                   now_ms - session->used_ms > MCP__HTTP_SESSION_IDLE_MS);
 }
 
 void mcp__http_sessions_tick(mcp__http_sessions_t *all, uint64_t now_ms) {
   for (mcp__http_session_t *session = all->first, *next; session != NULL; session = next) {
     next = session->next;
+    mcp__session_begin_waiting(&session->session);
     if (has_expired(session, now_ms))
       mcp__http_sessions_end(all, session);
   }

@@ -39,7 +39,7 @@ void mcp__http_session_hold(mcp__http_sessions_t *all, mcp__http_session_t *sess
 void mcp__http_session_release(mcp__http_session_t *session, uint64_t now_ms);
 /* Ends a session without requests: abandons its calls and frees it. */
 void mcp__http_sessions_end(mcp__http_sessions_t *all, mcp__http_session_t *session);
-/* Ends those that were idle for too long, and temporary ones. */
+/* Ends those that were idle for too long, and temporary ones; begins the calls that wait. */
 void mcp__http_sessions_tick(mcp__http_sessions_t *all, uint64_t now_ms);
 void mcp__http_sessions_end_all(mcp__http_sessions_t *all); /* their requests have ended */
 

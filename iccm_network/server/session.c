@@ -478,10 +478,11 @@ void mcp__session_init(mcp__session_t *session, mcp__service_t *service, const m
 }
 
 void mcp__session_set_trace_id(mcp__session_t *session, const char *trace_id) {
+  mcp__free(session->trace_id);
+  session->trace_id = NULL;
   if (trace_id == NULL || *trace_id == '\0' || strlen(trace_id) > MCP__TRACE_ID_BYTES ||
       !mcp__utf8_valid(trace_id, strlen(trace_id)))
     return;
-  mcp__free(session->trace_id);
   session->trace_id = mcp__strdup(trace_id);
 }
 

@@ -85,7 +85,7 @@ void mcp__session_init(mcp__session_t *session, mcp__service_t *service, const m
 void mcp__session_close(mcp__session_t *session);
 void mcp__session_deinit(mcp__session_t *session);
 
-/* Copies the trace id for calls without one. Ignores an id that is too long or not UTF-8. */
+/* Copies the trace id for calls without one. NULL, or an id that is too long or not UTF-8: they have none. */
 void mcp__session_set_trace_id(mcp__session_t *session, const char *trace_id);
 
 /* The origin has ended before the session: its calls go on, and their responses are dropped. */
