@@ -31,9 +31,8 @@ static char origins[ORIGINS]; /* their addresses are what matters */
 /* ---- the transport ---- */
 
 static bool is_open(const mcp__session_t *session, const void *origin) {
-  (void)origin;
   (void)session;
-  return !desk.closed;
+  return !desk.closed && origin != NULL;
 }
 
 static mcp__buf_t *begin(mcp__session_t *session, void *origin, int kind, size_t *at) {
@@ -134,7 +133,8 @@ static void open_desk(void) {
   cr_assert_eq(mcp__tools_init(&desk.tools, tools, problem, sizeof problem), 0, "%s", problem);
   desk.memory.max = 64 << 20;
   desk.log.component = "desk";
-  desk.service.server_info = (mcp__server_info_t){"desk", "1", &desk.tools, "clock", ""};
+  desk.service.server_info =
+      (mcp__server_info_t){"desk", "1", &desk.tools, "clock", ",\"resultType\":\"complete\""};
   desk.service.capability_cb = notice;
   mcp__calls_t *calls = &desk.service.calls;
   calls->loop = &desk.loop;
@@ -336,4 +336,145 @@ Test(session, what_is_no_message_is_answered) {
   cr_assert(has_said(2, "-32700") && has_said(2, "\"id\":null"));
   hand_in(2, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"nothing\"}");
   cr_assert(has_said(2, "-32601"));
+}
+
+/* ---- subscriptions ---- */
+
+#define META                                                                                                 \
+  "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","                                   \
+  "\"io.modelcontextprotocol/clientCapabilities\":{}}"
+
+static void listen_to(int origin, const char *id, const char *notifications) {
+  char text[2048];
+  snprintf(text, sizeof text,
+           "{\"jsonrpc\":\"2.0\",\"id\":%s,\"method\":\"subscriptions/listen\",\"params\":{" META
+           ",\"notifications\":{%s}}}",
+           id, notifications);
+  hand_in(origin, text);
+}
+
+static void cancel_id(int origin, const char *id) {
+  char text[256];
+  snprintf(text, sizeof text,
+           "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%s}}", id);
+  hand_in(origin, text);
+}
+
+#define ACKNOWLEDGED "notifications/subscriptions/acknowledged"
+#define TAG(id) "\"io.modelcontextprotocol/subscriptionId\":" id
+
+Test(session, subscriptions_are_told_where_they_were_asked_for) {
+  listen_to(1, "1", "\"toolsListChanged\":true");
+  listen_to(2, "\"1\"", "\"toolsListChanged\":true");
+  listen_to(2, "2", "");
+  cr_assert(has_said(1, ACKNOWLEDGED) && has_said(1, TAG("1")), "%s", desk.said[1]);
+  cr_assert(has_said(2, TAG("\"1\"")) && has_said(2, TAG("2")), "%s", desk.said[2]);
+  *desk.said[1] = *desk.said[2] = '\0';
+  desk.woken = 0;
+  mcp__session_tools_changed(&desk.session);
+  mcp__session_tools_changed(&desk.session);
+  cr_assert_gt(desk.woken, 0);
+  mcp__session_write_notifications(&desk.session);
+  mcp__session_write_notifications(&desk.session);
+  cr_assert_str_eq(desk.said[1],
+                   "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\",\"params\":{"
+                   "\"_meta\":{" TAG("1") "}}}\n");
+  cr_assert(has_said(2, TAG("\"1\"")) && !has_said(2, TAG("2")), "%s", desk.said[2]);
+  cr_assert_str_empty(desk.said[UNASKED]);
+}
+
+Test(session, subscriptions_end_by_cancellation_with_their_origin_and_with_the_server) {
+  listen_to(1, "1", "\"toolsListChanged\":true");
+  listen_to(2, "2", "\"toolsListChanged\":true");
+  listen_to(2, "3", "\"toolsListChanged\":true");
+  cancel_id(1, "2"); /* over another origin */
+  mcp__session_forget_origin(&desk.session, &origins[1]);
+  cr_assert_eq(desk.session.subscription_count, 1);
+  *desk.said[1] = *desk.said[2] = '\0';
+  mcp__session_tools_changed(&desk.session);
+  mcp__session_end_subscriptions(&desk.session);
+  cr_assert_str_empty(desk.said[1]);
+  cr_assert_str_eq(
+      desk.said[2],
+      "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"resultType\":\"complete\",\"_meta\":{" TAG("3") "}}}\n");
+  cr_assert_eq(desk.session.subscription_count, 0);
+  mcp__session_end_subscriptions(&desk.session);
+}
+
+Test(session, ids_of_subscriptions_are_in_use) {
+  listen_to(1, "1", "");
+  listen_to(2, "1", "");
+  cr_assert(has_said(2, "still in flight") && !has_said(2, ACKNOWLEDGED));
+  call_tool(2, 1, "echo");
+  cr_assert_null(strstr(desk.said[2], "\"n\":1"));
+  cancel_id(2, "1");
+  call_tool(2, 1, "echo");
+  cr_assert_not_null(strstr(desk.said[2], "\\\"n\\\":1"), "%s", desk.said[2]);
+}
+
+Test(session, subscriptions_have_a_limit) {
+  char id[16];
+  for (int i = 0; i < MCP__MAX_SUBSCRIPTIONS; i++) {
+    snprintf(id, sizeof id, "%d", i);
+    listen_to(1, id, "");
+  }
+  cr_assert_eq(desk.session.subscription_count, MCP__MAX_SUBSCRIPTIONS);
+  listen_to(2, "64", "");
+  cr_assert(has_said(2, "there are 64 subscriptions"));
+  char long_id[1200];
+  cancel_id(1, "0");
+  snprintf(long_id, sizeof long_id, "\"%0*d\"", 1023, 0);
+  listen_to(2, long_id, "");
+  cr_assert(has_said(2, "limited to 1,024 bytes"));
+  cr_assert_eq(desk.session.subscription_count, MCP__MAX_SUBSCRIPTIONS - 1);
+}
+
+Test(session, what_cannot_be_written_stays_due) {
+  listen_to(1, "1", "\"toolsListChanged\":true");
+  *desk.said[1] = '\0';
+  mcp__session_tools_changed(&desk.session);
+  desk.refuses = true;
+  mcp__session_write_notifications(&desk.session);
+  cr_assert_str_empty(desk.said[1]);
+  desk.refuses = false;
+  mcp__session_write_notifications(&desk.session);
+  cr_assert(has_said(1, TAG("1")));
+}
+
+Test(session, a_subscription_that_cannot_be_acknowledged_is_none) {
+  desk.refuses = true;
+  listen_to(1, "1", "\"toolsListChanged\":true");
+  cr_assert_eq(desk.session.subscription_count, 0);
+}
+
+/* ---- origins that end before their calls ---- */
+
+Test(session, calls_whose_origin_has_ended_go_on_and_hold_up_no_other) {
+  for (int id = 1; id <= MCP__CALLER_MAX_IN_FLIGHT + 1; id++)
+    call_tool(1, id, "keep"); /* the last one waits */
+  call_tool(2, 100, "keep");  /* behind it */
+  cr_assert_eq(desk.session.caller.waiting_count, 2);
+  mcp__session_forget_origin(&desk.session, &origins[1]);
+  cr_assert_eq(desk.cancelled, 0);
+  *desk.said[1] = '\0';
+  for (int i = 0; i < 2; i++)
+    mcp_call_reply_text(desk.kept[i], "1", 1);
+  mcp__session_begin_waiting(&desk.session);
+  cr_assert_eq(desk.session.caller.waiting_count, 0);
+  cr_assert_eq(desk.kept_count, MCP__CALLER_MAX_IN_FLIGHT + 2);
+  mcp_call_reply_text(desk.kept[MCP__CALLER_MAX_IN_FLIGHT + 1], "1", 1);
+  cr_assert(has_said(2, "\"id\":100"));
+  cr_assert_str_empty(desk.said[1]);
+  desk.kept[0] = desk.kept[1] = desk.kept[MCP__CALLER_MAX_IN_FLIGHT + 1] = NULL;
+}
+
+/* Of one request to the next over HTTP: the header of the one before is not theirs. */
+Test(session, a_trace_id_is_taken_back) {
+  mcp__session_set_trace_id(&desk.session, "first");
+  cr_assert_str_eq(desk.session.trace_id, "first");
+  mcp__session_set_trace_id(&desk.session, NULL);
+  cr_assert_null(desk.session.trace_id);
+  mcp__session_set_trace_id(&desk.session, "second");
+  mcp__session_set_trace_id(&desk.session, "\xff");
+  cr_assert_null(desk.session.trace_id);
 }
