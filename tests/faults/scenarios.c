@@ -2,6 +2,8 @@
  * this); without a fault every request succeeds. */
 #include "harness.h"
 
+#include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -434,6 +436,150 @@ static void stop_guarded(harness_t *harness) {
   harness_stop_server(guarded);
 }
 
+/* ---- MCP over HTTP ---------------------------------------------------------------------------------------
+ */
+
+#define POST(headers, length)                                                                                \
+  "POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAccept: application/json, "            \
+  "text/event-stream\r\n" headers "Content-Length: " length "\r\n\r\n"
+#define META                                                                                                 \
+  "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","                                   \
+  "\"io.modelcontextprotocol/clientCapabilities\":{},\"progressToken\":1}"
+#define MODERN(method) "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: " method "\r\n"
+
+/* A connection that faults do not affect on this side. */
+typedef struct raw_link {
+  int fd;
+  char text[1 << 16]; /* received */
+  size_t len;
+  bool ended;
+  unsigned expected; /* responses */
+} raw_link_t;
+
+static raw_link_t first_link, second_link;
+
+static void open_link(const harness_t *harness, raw_link_t *link) {
+  *link = (raw_link_t){.fd = (int)syscall(SYS_socket, AF_INET, SOCK_STREAM, 0)};
+  REQUIRE(link->fd >= 0, "no socket");
+  RUN_UNTIL(harness_connect(link->fd, harness->server));
+}
+
+static void send_text(raw_link_t *link, const char *text) {
+  size_t len = strlen(text);
+  if (syscall(SYS_sendto, link->fd, text, len, MSG_NOSIGNAL, NULL, 0) != (ssize_t)len)
+    link->ended = true;
+}
+
+static void post(raw_link_t *link, const char *headers, const char *body) {
+  char head[1024], length[16];
+  snprintf(length, sizeof length, "%zu", strlen(body));
+  snprintf(head, sizeof head, POST("%s", "%s"), headers, length);
+  send_text(link, head);
+  send_text(link, body);
+}
+
+static bool link_has(raw_link_t *link, const char *text) { /* or it has ended */
+  ssize_t got = syscall(SYS_recvfrom, link->fd, link->text + link->len, sizeof link->text - 1 - link->len,
+                        MSG_DONTWAIT, NULL, NULL);
+  link->len += got > 0 ? (size_t)got : 0;
+  link->text[link->len] = '\0';
+  link->ended |= got == 0 || (got < 0 && errno != EAGAIN);
+  return link->ended || strstr(link->text, text) != NULL;
+}
+
+static unsigned count_responses(const raw_link_t *link) {
+  unsigned count = 0;
+  for (const char *at = link->text; (at = strstr(at, "HTTP/1.1 ")) != NULL; at++)
+    count++;
+  return count;
+}
+
+/* Each request is answered, or its connection ends; without a fault it is answered with the text. */
+static void expect_text(const harness_t *harness, raw_link_t *link, const char *text) {
+  link->expected++;
+  RUN_UNTIL(link_has(link, text) || (!harness->faultless && count_responses(link) >= link->expected));
+  REQUIRE(!harness->faultless || strstr(link->text, text) != NULL, "%s in %s", text, link->text);
+}
+
+static void close_link(raw_link_t *link) {
+  syscall(SYS_close, link->fd);
+  harness_iterate();
+}
+
+static void call_over_http(harness_t *harness) {
+  open_link(harness, &first_link);
+  post(&first_link, MODERN("tools/call") "Mcp-Name: echo\r\n",
+       "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":{"
+       "\"a\":1}," META "}}");
+  expect_text(harness, &first_link, "\"id\":1");
+  post(&first_link, MODERN("tools/call") "Mcp-Name: other\r\n",
+       "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\",\"params\":{\"name\":\"echo\"," META "}}");
+  expect_text(harness, &first_link, "-32020");
+  post(&first_link, MODERN("tools/call") "Mcp-Name: progress\r\n",
+       "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"tools/call\",\"params\":{\"name\":\"progress\"," META
+       "}}");
+  expect_text(harness, &first_link, "\"id\":3");
+  post(&first_link, MODERN("server/discover"),
+       "{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"server/discover\",\"params\":{" META "}}");
+  expect_text(harness, &first_link, "supportedVersions");
+  send_text(&first_link,
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: "
+            "chunked\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n5\r\n{\"met\r\n0\r\n\r\n");
+  expect_text(harness, &first_link, "-32700");
+  close_link(&first_link);
+}
+
+/* The stream of a session ends with the session. */
+static void live_session(harness_t *harness) {
+  char headers[256], request[512], id[33] = "none";
+  open_link(harness, &first_link);
+  post(&first_link, "",
+       "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-"
+       "25\","
+       "\"capabilities\":{},\"clientInfo\":{\"name\":\"a\",\"version\":\"1\"}}}");
+  expect_text(harness, &first_link, "\"id\":1");
+  const char *at = strstr(first_link.text, "Mcp-Session-Id: ");
+  if (at != NULL)
+    snprintf(id, sizeof id, "%.32s", at + strlen("Mcp-Session-Id: "));
+  snprintf(headers, sizeof headers, "Mcp-Session-Id: %s\r\nMCP-Protocol-Version: 2025-11-25\r\n", id);
+  post(&first_link, headers, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
+  expect_text(harness, &first_link, " 202 ");
+  open_link(harness, &second_link);
+  snprintf(request, sizeof request,
+           "GET /mcp HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept: text/event-stream\r\n%s\r\n",
+           headers);
+  send_text(&second_link, request);
+  expect_text(harness, &second_link, ":\n\n");
+  post(&first_link, headers,
+       "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/"
+       "call\",\"params\":{\"name\":\"content\",\"arguments\":{"
+       "\"n\":1}}}");
+  expect_text(harness, &first_link, "\"id\":2");
+  snprintf(request, sizeof request, "DELETE /mcp HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%s\r\n",
+           headers);
+  send_text(&first_link, request);
+  RUN_UNTIL(link_has(&first_link, "any") && first_link.ended);
+  if (harness->faultless)
+    expect_text(harness, &second_link, "0\r\n\r\n");
+  close_link(&first_link);
+  close_link(&second_link);
+}
+
+static void subscribe_over_http(harness_t *harness) {
+  mcp_tool_t tool = harness_tools[0];
+  tool.name = "late";
+  open_link(harness, &first_link);
+  post(&first_link, MODERN("subscriptions/listen"),
+       "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"subscriptions/listen\",\"params\":{" META
+       ",\"notifications\":{\"toolsListChanged\":true}}}");
+  RUN_UNTIL(link_has(&first_link, "acknowledged") || link_has(&first_link, "\"error\""));
+  if (mcp_server_add_tool(harness->server, &tool) == 0 && harness->faultless)
+    expect_text(harness, &first_link, "list_changed");
+  mcp_server_remove_tool(harness->server, "late");
+  harness_iterate();
+  close_link(&first_link); /* which ends the subscription */
+}
+
 /* ---- a server that stops and starts again -----------------------------------------------------------------
  */
 
@@ -643,6 +789,9 @@ const scenario_t scenarios[] = {
     {"descriptors", false, false, keep_a_socket, run_out_of_descriptors, close_socket},
     {"pages", false, false, NULL, ask_pages, ask_pages_again},
     {"token", false, false, start_guarded, show_token, stop_guarded},
+    {"HTTP calls", true, false, NULL, call_over_http, NULL},
+    {"HTTP session", true, false, NULL, live_session, NULL},
+    {"HTTP listen", true, false, NULL, subscribe_over_http, remove_late},
     {"coming back", false, false, know_each_other, go_and_come_back, end_changing},
     {"certificate", false, false, NULL, read_certificates, NULL, true},
     {"secured", false, false, begin_secured, call_secured, end_secured, true},
