@@ -617,7 +617,8 @@ static bool evict_idle(mcp__conns_t *all) {
   if (all->handshakes >= MCP__CONN_MAX_HANDSHAKES)
     return false; /* it would make room for no further one */
   for (mcp__conn_t *conn = all->first; conn != NULL; conn = conn->next)
-    if (mcp__conn_http_is_idle(conn) && (idle == NULL || conn->http->since_ms < idle->http->since_ms))
+    if (mcp__conn_http_is_idle(conn) &&
+        (idle == NULL || conn->http->since_ms <= idle->http->since_ms)) /* newest first */
       idle = conn;
   if (idle == NULL)
     return false;
