@@ -293,7 +293,7 @@ static int handle_ssl_error(mcp__tls_t *tls, int result) {
   int reason = ERR_GET_REASON(error);
   if (!tls->open && is_other_protocol(tls->ssl, reason))
     return fail(tls, MCP__TLS_OTHER_PROTOCOL, "the peer does not speak TLS at this port%s",
-                tls->host != NULL ? ": use ws://" : "");
+                tls->host != NULL ? ": use ws:// or http://" : "");
   if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
     return fail(tls, MCP__TLS_REFUSED, "the peer refused: %s", last_reason());
   if (error != 0)

@@ -37,6 +37,7 @@ static const char *const names[MCP__H_COUNT] = {
     [MCP__H_MCP_SESSION] = "Mcp-Session-Id",
     [MCP__H_MCP_METHOD] = "Mcp-Method",
     [MCP__H_MCP_NAME] = "Mcp-Name",
+    [MCP__H_LOCATION] = "Location",
 };
 
 static const char param_prefix[] = "Mcp-Param-"; /* MCP 2026-07-28, streamable HTTP */
@@ -120,8 +121,9 @@ static int on_value_complete(llhttp_t *parser) {
     return keep_param(head, len);
   if (keep(head, "", 1) != 0)
     return -1;
-  if (header == MCP__H_COUNT ||
-      (header == MCP__H_AUTHORIZATION && len > MCP__HEAD_MAX_VALUE)) { /* too long for a token */
+  bool may_be_ignored =
+      header == MCP__H_AUTHORIZATION || header == MCP__H_LOCATION; /* where it is too long */
+  if (header == MCP__H_COUNT || (may_be_ignored && len > MCP__HEAD_MAX_VALUE)) {
     text->len = head->name_begin;
     return 0;
   }

@@ -41,6 +41,7 @@ typedef enum mcp__header {
   MCP__H_MCP_SESSION, /* Mcp-Session-Id */
   MCP__H_MCP_METHOD,
   MCP__H_MCP_NAME,
+  MCP__H_LOCATION, /* of a redirect; a longer one is ignored */
   MCP__H_COUNT
 } mcp__header_t;
 

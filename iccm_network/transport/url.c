@@ -18,15 +18,35 @@ static int url_error(const char *text, const char *cause, char *problem, size_t 
   return MCP_EURL;
 }
 
+typedef struct scheme {
+  const char *name;
+  bool http, tls;
+} scheme_t;
+
+static const scheme_t schemes[] = {
+    {"ws://", false, false}, {"wss://", false, true}, {"http://", true, false}, {"https://", true, true}};
+
+/* The scheme at the beginning of text; NULL: none that is supported. */
+static const scheme_t *find_scheme(const char *text) {
+  for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+    if (strncasecmp(text, schemes[i].name, strlen(schemes[i].name)) == 0)
+      return &schemes[i];
+  return NULL;
+}
+
 /* Returns the text after the scheme; NULL: unsupported scheme. */
-static const char *skip_scheme(const char *text, bool *tls) {
-  const char *end = text + strcspn(text, ":/?#"); /* a later "://" belongs to the path */
-  *tls = end - text == 3 && strncasecmp(text, "wss", 3) == 0;
-  if (strncmp(end, "://", 3) != 0) {
-    *tls = false;
-    return text;
-  }
-  return *tls || (end - text == 2 && strncasecmp(text, "ws", 2) == 0) ? end + 3 : NULL;
+static const char *skip_scheme(const char *text, mcp__url_t *url) {
+  const scheme_t *scheme = find_scheme(text);
+  size_t end = strcspn(text, ":/?#"); /* a later "://" belongs to the path */
+  url->http = scheme != NULL && scheme->http;
+  url->tls = scheme != NULL && scheme->tls;
+  if (scheme != NULL)
+    return text + strlen(scheme->name);
+  return strncmp(text + end, "://", 3) == 0 ? NULL : text;
+}
+
+static const char *default_path(const mcp__url_t *url, char first) {
+  return first == '/' ? "" : url->http ? "/mcp" : "/";
 }
 
 static int read_port(const char *text, size_t len) { /* -1: invalid */
@@ -84,9 +104,9 @@ int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size
   if (text == NULL || !is_printable(text))
     return url_error(text != NULL ? text : "", "not an address of the form ws://host:port/path", problem,
                      size);
-  const char *at = skip_scheme(text, &url->tls);
+  const char *at = skip_scheme(text, url);
   if (at == NULL)
-    return url_error(text, "the scheme must be ws:// or wss://", problem, size);
+    return url_error(text, "the scheme must be ws://, wss://, http:// or https://", problem, size);
   if (has_user(at))
     return url_error(text, "a user name or password does not belong in the address", problem, size);
   const char *host = find_host(at, &host_len, &rest);
@@ -102,11 +122,12 @@ int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size
   if (url->port < 0)
     return url_error(text, "the port must be a number from 1 to 65535", problem, size);
   size_t path_len = strcspn(rest, "#");
-  if ((*rest != '\0' && *rest != '/' && *rest != '?' && *rest != '#') || path_len + 2 > sizeof url->path)
+  if ((*rest != '\0' && *rest != '/' && *rest != '?' && *rest != '#') ||
+      path_len + (url->http ? sizeof "/mcp" : 2) > sizeof url->path)
     return url_error(text, "invalid or too long path after the host", problem, size);
   if (!set_host(host, host_len, url))
     return url_error(text, "missing zone after the % of the address", problem, size);
-  snprintf(url->path, sizeof url->path, "%s%.*s", *rest == '/' ? "" : "/", (int)path_len, rest);
+  snprintf(url->path, sizeof url->path, "%s%.*s", default_path(url, *rest), (int)path_len, rest);
   bool is_ipv6 = strchr(url->host, ':') != NULL;
   snprintf(url->authority, sizeof url->authority, "%s%s%s:%d", is_ipv6 ? "[" : "", url->host,
            is_ipv6 ? "]" : "", url->port);
@@ -116,8 +137,7 @@ int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size
 /* ---- lists of URLs --------------------------------------------------------------------------------- */
 
 static bool begins_url(const char *text) {
-  text += strspn(text, " \t");
-  return strncasecmp(text, "ws://", 5) == 0 || strncasecmp(text, "wss://", 6) == 0;
+  return find_scheme(text + strspn(text, " \t")) != NULL;
 }
 
 /* Length of the first URL in a list. */

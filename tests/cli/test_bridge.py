@@ -706,7 +706,7 @@ class Ends(Case):
         for words, pattern in (
             ((), "too few"),
             (("a", "b"), "too many"),
-            (("http://a",), "ws://"),
+            (("ftp://a",), "ws://"),
             (("--trace", "", "a"), "--trace takes 1 to 128"),
             (("--trace", 129 * "t", "a"), "--trace takes 1 to 128"),
             (("--count", "1", "a"), "not an option of iccm bridge"),

@@ -147,7 +147,7 @@ class Usage(Case):
             (("call", "127.0.0.1:1", "echo", "a:=word"), "a:=word.*not valid JSON"),
             (("bench", "127.0.0.1:1", "echo", "word"), "word.*neither key=value nor"),
             (("bench", "127.0.0.1:1", "echo", "--server-pid", "2147483647"), "no process 2147483647"),
-            (("list", "http://127.0.0.1:1"), "ws://"),
+            (("list", "ftp://127.0.0.1:1"), "ws://"),
             (("bench", "ws://:x", "echo"), "ws://"),
         ):
             with self.subTest(words=words):

@@ -16,7 +16,7 @@ static void call(const char *tool, uint64_t timeout_ms, call_record_t *record) {
 Test(client_life, addresses_that_are_none) {
   fixture_setup();
   static const char *const urls[] = {
-      "",         "http://x",    "ws://",        "ws://x:0", "ws://x:65536", "ws://x:abc", "ws://[::1",
+      "",         "ftp://x",     "ws://",        "ws://x:0", "ws://x:65536", "ws://x:abc", "ws://[::1",
       "ws://x y", "ws://x:9/\n", "ws://u:p@x:9", "wxs://x",  "ws://[zz]:80", "ws://x:9:9", "ws://:9"};
   for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
     mcp_client_t *made = mcp_client_new(&fixture_loop, urls[i]);

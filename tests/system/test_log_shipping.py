@@ -339,7 +339,7 @@ class Settings(unittest.TestCase):
     def test_settings_that_cannot_be_read(self):
         servers = ([PROGRAMS["echo"], "0"], [PROGRAMS["godot-server"]], [PROGRAMS["dewey"]])
         for command in servers:
-            for url in ("http://godot:9060", "ws://", "ws://godot:port"):
+            for url in ("ftp://godot:9060", "ws://", "ws://godot:port"):
                 with self.subTest(command=command[0].name, url=url):
                     self.refused(command, "GODOT_URL", url, "ws://host:port")
             with self.subTest(command=command[0].name):

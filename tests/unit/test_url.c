@@ -117,7 +117,7 @@ Test(url, in_tls_or_not) {
 }
 
 #define FORM "not an address of the form ws://host:port/path"
-#define SCHEME "the scheme must be ws:// or wss://"
+#define SCHEME "the scheme must be ws://, wss://, http:// or https://"
 #define HOST "the host name is missing or too long (put an IPv6 address in brackets)"
 #define PORT "the port must be a number from 1 to 65535"
 #define USER "a user name or password does not belong in the address"
@@ -134,8 +134,8 @@ Test(url, bad_ones) {
       {"/path", HOST},
       {":80", HOST},
       {"://host", SCHEME},
-      {"http://host", SCHEME},
-      {"https://host:443/", SCHEME},
+      {"ftp://host", SCHEME},
+      {"httpx://host:443/", SCHEME},
       {"w://host", SCHEME},
       {"xws://host", SCHEME},
       {"ws2://host", SCHEME},
@@ -194,7 +194,8 @@ Test(url, secrets_are_not_shown) {
       {"user@host", "\"[REDACTED]@host\": " USER},
       {"ws://user:hunter2@host:80/", "\"ws://[REDACTED]@host:80/\": " USER},
       {"ws://user:hun/ter2@host:80/", "\"ws://[REDACTED]@host:80/\": " PORT},
-      {"http://user:hunter2@host", "\"http://[REDACTED]@host\": " SCHEME},
+      {"http://user:hunter2@host", "\"http://[REDACTED]@host\": " USER},
+      {"ftp://user:hunter2@host", "\"ftp://[REDACTED]@host\": " SCHEME},
       {"ws://host:0/?token=hunter2", "\"ws://host:0/?[REDACTED]\": " PORT},
       {"ws://?x", "\"ws://?[REDACTED]\": " HOST},
       {"[a?b]", "\"[a?[REDACTED]\": " HOST},
@@ -246,7 +247,8 @@ Test(url, lists) {
   expect_list("a,", "\"\": " HOST);
   expect_list(",a", "\"\": " HOST);
   expect_list("a,,b", "\"\": " HOST);
-  expect_list("a,http://b", "\"http://b\": " SCHEME);
+  expect_list("a,ftp://b", "\"ftp://b\": " SCHEME);
+  expect_list("a,http://b,https://c/p,q,HTTP://d/", "a:80 b:80/mcp c:443/p,q d:80");
   expect_list(" a", "\" a\": " FORM);
   expect_list("a b,c", "\"a b\": " FORM);
   static char long_one[5000];
@@ -257,6 +259,33 @@ Test(url, lists) {
   char problem[300];
   cr_expect_eq(mcp__urls_parse(long_one, &urls, &count, problem, sizeof problem), MCP_EURL);
   cr_expect_null(urls);
+}
+
+Test(url, http) {
+  static const struct {
+    const char *text;
+    bool http, tls;
+    int port;
+    const char *path;
+  } rows[] = {
+      {"http://host", true, false, 80, "/mcp"},
+      {"HTTPS://host:8443", true, true, 8443, "/mcp"},
+      {"https://host/", true, true, 443, "/"},
+      {"http://host?x=1", true, false, 80, "/mcp?x=1"},
+      {"http://host/a/b?x", true, false, 80, "/a/b?x"},
+      {"http:80", false, false, 80, "/"},
+      {"http", false, false, 80, "/"},
+      {"wss://host", false, true, 443, "/"},
+      {"host/http://", false, false, 80, "/http://"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    mcp__url_t url;
+    char problem[200] = "";
+    cr_assert_eq(mcp__url_parse(rows[i].text, &url, problem, sizeof problem), 0, "%s", problem);
+    cr_expect(url.http == rows[i].http && url.tls == rows[i].tls && url.port == rows[i].port, "%s",
+              rows[i].text);
+    cr_expect_str_eq(url.path, rows[i].path);
+  }
 }
 
 Test(url, none) {
