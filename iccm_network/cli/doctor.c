@@ -73,6 +73,8 @@ int doctor_run(const options_t *options, const print_t *out) {
   int code, status;
   if (mcp__url_parse(options->url, &doctor->url, error, sizeof error) != 0)
     code = report_usage_error(options, out, "%s", error);
+  else if (doctor->url.http)
+    code = report_usage_error(options, out, "iccm doctor examines WebSocket only: use ws:// or wss://");
   else if (mcp__token_from_environment(&token) != 0) /* clients refuse to start with it */
     code = report_usage_error(options, out, "%s", mcp_last_error());
   else if ((status = net_init(&doctor->net, options->timeout_ms)) != 0) /* UNTESTED: as above */

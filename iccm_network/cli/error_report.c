@@ -21,13 +21,13 @@ typedef struct status_info {
 } status_info_t;
 
 static const status_info_t status_infos[] = {
-    {MCP_EURL, ICCM_USAGE, "use the form ws://host:port"},
+    {MCP_EURL, ICCM_USAGE, "use the form ws://host:port or http://host:port/path"},
     {MCP_EENCODE, ICCM_USAGE, ""},
     {MCP_EENV, ICCM_USAGE, ""},
     {MCP_ERESOLVE, ICCM_UNREACHABLE, "check the host name, or use its address"},
     {MCP_ECONNECT, ICCM_UNREACHABLE, "check that the server is running, and that this is its port"},
     {MCP_ETLS, ICCM_PROTOCOL, "`iccm doctor` shows the certificate"},
-    {MCP_EUPGRADE, ICCM_PROTOCOL, "check that this is the port of an MCP server over WebSocket"},
+    {MCP_EUPGRADE, ICCM_PROTOCOL, "check that this is the address of an MCP server"},
     {MCP_EREFUSED, ICCM_REFUSED,
      "401: set ICCM_AUTH_TOKEN or --token to the server's token; 403: without a token the server admits only "
      "private networks, unless it runs with ICCM_ALLOW_PUBLIC=1, and serves /metrics under a public name "
@@ -43,8 +43,7 @@ static const status_info_t status_infos[] = {
 };
 
 static const status_info_t tool_error_info = {MCP_TOOL_ERROR, ICCM_TOOL, ""};
-#define NO_HANDSHAKE_HINT                                                                                    \
-  "check that this is the port of an MCP server over WebSocket, and that the server does not hang"
+#define NO_HANDSHAKE_HINT "check that this is the address of an MCP server, and that the server does not hang"
 static const status_info_t timeouts[] = {
     [MCP_STAGE_NONE] = {MCP_ETIMEOUT, ICCM_UNREACHABLE, ""},
     [MCP_STAGE_RESOLVING] = {MCP_ETIMEOUT, ICCM_UNREACHABLE,

@@ -255,8 +255,8 @@ static const command_t commands[] = {
 
 static const char general_help[] =
     "Usage: iccm COMMAND URL ...\n\n"
-    "Client for MCP servers over WebSocket. URL is ws://host:port/path, wss:// for\n"
-    "TLS, or host:port.\n\n"
+    "Client for MCP servers. URL is ws://host:port/path or host:port for WebSocket,\n"
+    "http://host:port/path for Streamable HTTP; wss:// and https:// are with TLS.\n\n"
     "  iccm list [URL]                          show the server's tools\n"
     "  iccm call URL TOOL [JSON | key=value]    call a tool\n"
     "  iccm ping URL                            measure round trips\n"

@@ -8,6 +8,9 @@
  * backoff. One timer serves all deadlines. */
 #include "client/client.h"
 
+#include "client/http_link.h"
+#include "client/ws_link.h"
+
 #include "base/error.h"
 #include "base/excerpt.h"
 #include "base/settings.h"
@@ -67,7 +70,8 @@ struct mcp_client {
   void *on_notification_arg;
   char trace_id[MAX_TRACE_BYTES + 1]; /* "": none */
   state_t state;
-  bool active; /* handles are open */
+  bool active;    /* handles are open */
+  bool reopening; /* HANDSHAKING once more over the same link, since the session ended */
   mcp__io_t io;
   uv_timer_t timer;
   uint64_t due_ms;            /* when the timer fires */
@@ -112,6 +116,8 @@ mcp_stage_t mcp_client_stage(const mcp_client_t *client) {
 
 /* The step that the handshake waits for. */
 static const char *describe_handshake(const mcp_client_t *client) {
+  if (client->endpoint->url.http && mcp_client_stage(client) != MCP_STAGE_TLS)
+    return "the server accepted the connection but did not answer server/discover or initialize";
   static const char *const descriptions[] = {
       [MCP_STAGE_TLS] = "the server accepted the connection but did not answer the TLS handshake",
       [MCP_STAGE_UPGRADE] = "the server accepted the connection but did not answer the WebSocket upgrade",
@@ -158,9 +164,10 @@ static bool try_next_endpoint(mcp_client_t *client, int status) {
 /* There is no connection, or it was lost. Sent requests fail. Unsent requests fail only in fail-fast mode,
  * after a failed attempt without a further endpoint. */
 static void connection_failed(mcp_client_t *client, int status, const char *problem) {
-  bool was_open = client->state == OPEN;
+  bool was_open = client->state == OPEN || client->reopening;
   if (client->state >= CLOSING)
     return;
+  client->reopening = false;
   client->last_stage = mcp_client_stage(client);
   client->link = NULL;
   if (!was_open) {
@@ -196,10 +203,17 @@ static const char default_initialize_params[] =
     "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
     "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}}";
 
+/* The newest version that begins with initialize; the oldest ones do not know Streamable HTTP. */
+static const char http_initialize_params[] =
+    "{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},"
+    "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}}";
+
 static int write_initialize(mcp__buf_t *out, void *what) {
   mcp_client_t *client = what;
-  return mcp__jsonrpc_request(out, client->initialize_id, "initialize", client->initialize_params,
-                              strlen(client->initialize_params));
+  const char *params = client->initialize_params;
+  if (client->endpoint->url.http && params == default_initialize_params)
+    params = http_initialize_params;
+  return mcp__jsonrpc_request(out, client->initialize_id, "initialize", params, strlen(params));
 }
 
 static int write_initialized(mcp__buf_t *out, void *what) {
@@ -207,8 +221,29 @@ static int write_initialized(mcp__buf_t *out, void *what) {
   return mcp__jsonrpc_request(out, 0, "notifications/initialized", NULL, 0);
 }
 
+static void set_open(mcp_client_t *client) {
+  bool is_new = !client->reopening;
+  client->reopening = false;
+  client->state = OPEN;
+  client->opened_ms = uv_now(client->loop);
+  *client->problem = '\0';
+  mcp__requests_set_link(&client->requests, client->link);
+  if (is_new)
+    notify_state(client, 0);
+}
+
+static void start_handshake(mcp_client_t *client);
+
 static void on_link_open(void *arg) {
   mcp_client_t *client = arg;
+  if (mcp__link_is_stateless(client->link)) {
+    set_open(client);
+    return;
+  }
+  if (client->state == OPEN) { /* the session has ended */
+    client->reopening = true;
+    start_handshake(client);
+  }
   client->initialize_id = ++client->requests.last_id;
   if (mcp__link_send(client->link, write_initialize, client) != 0)
     drop_link(client, UV_ENOMEM, "out of memory");
@@ -219,12 +254,8 @@ static void on_initialized(mcp_client_t *client) { /* on any response: old peers
     drop_link(client, UV_ENOMEM, "out of memory");
     return;
   }
-  client->state = OPEN;
   client->requests.notifications = 1; /* notifications/initialized */
-  client->opened_ms = uv_now(client->loop);
-  *client->problem = '\0';
-  mcp__requests_set_link(&client->requests, client->link);
-  notify_state(client, 0);
+  set_open(client);
 }
 
 /* The token for the endpoint. Of the default endpoints only a later one on loopback gets it. */
@@ -257,9 +288,28 @@ static void on_link_freed(void *arg) {
   finish_close_if_idle(client);
 }
 
-static void on_link_message(mcp__buf_t *text, void *arg);
+static bool on_link_message(mcp__buf_t *text, uint64_t request, void *arg);
 
-static const mcp__link_events_t link_events = {on_link_open, on_link_message, on_link_lost, on_link_freed};
+static void on_link_ready(void *arg) {
+  mcp_client_t *client = arg;
+  if (client->state == OPEN)
+    mcp__requests_send(&client->requests);
+}
+
+static void on_link_failed(uint64_t request, int status, const char *problem, void *arg) {
+  mcp_client_t *client = arg;
+  mcp__requests_fail_one(&client->requests, request, status, problem);
+}
+
+static const mcp__link_events_t link_events = {on_link_open,   on_link_ready, on_link_message,
+                                               on_link_failed, on_link_lost,  on_link_freed};
+
+static void start_handshake(mcp_client_t *client) {
+  client->state = HANDSHAKING;
+  if (client->connect_ms == 0)
+    client->stage_deadline_ms = uv_now(client->loop) + HANDSHAKE_MS / client->endpoint_count;
+  wake_at(client, client->stage_deadline_ms);
+}
 
 static void on_connector_done(mcp__stream_t *stream, int status, const char *problem, void *arg) {
   mcp_client_t *client = arg;
@@ -268,18 +318,20 @@ static void on_connector_done(mcp__stream_t *stream, int status, const char *pro
     return;
   }
   const mcp__url_t *url = &client->endpoint->url;
-  const mcp__link_config_t to = {url, token_for_endpoint(client, stream), url->tls ? client->tls : NULL,
-                                 client->verify, client->max_message};
-  client->link = mcp__link_new(stream, &to, &link_events, client);
+  const mcp__link_config_t to = {.url = url,
+                                 .token = token_for_endpoint(client, stream),
+                                 .tls = url->tls ? client->tls : NULL,
+                                 .verify = client->verify,
+                                 .needs_session = client->forward != NULL,
+                                 .max_message = client->max_message};
+  client->link = url->http ? mcp__http_link_new(stream, &to, &link_events, client)
+                           : mcp__ws_link_new(stream, &to, &link_events, client);
   if (client->link == NULL) {
     connection_failed(client, UV_ENOMEM, "out of memory");
     return;
   }
   client->links++;
-  client->state = HANDSHAKING;
-  if (client->connect_ms == 0)
-    client->stage_deadline_ms = uv_now(client->loop) + HANDSHAKE_MS / client->endpoint_count;
-  wake_at(client, client->stage_deadline_ms);
+  start_handshake(client);
 }
 
 static void on_connector_idle(void *arg) {
@@ -400,16 +452,19 @@ static void log_invalid_message(mcp_client_t *client, const char *problem) {
             client->endpoint->url.authority, problem, (unsigned long long)count);
 }
 
-/* The message may be the response to any request: all sent requests fail, including initialize. */
-static void fail_unmatched(mcp_client_t *client, const char *problem) {
+/* A message came for a request that it does not answer. If the request is unknown, the message may be the
+ * response to any of them: all sent requests fail, including initialize. */
+static void fail_unmatched(mcp_client_t *client, uint64_t request, const char *problem) {
   log_invalid_message(client, problem);
-  if (client->state == HANDSHAKING ||
-      (client->state == OPEN && mcp__requests_any_in_flight(&client->requests)))
+  if (request != 0 && client->state == OPEN)
+    mcp__requests_fail_one(&client->requests, request, MCP_EPROTOCOL, problem);
+  else if (client->state == HANDSHAKING ||
+           (client->state == OPEN && mcp__requests_any_in_flight(&client->requests)))
     drop_link(client, MCP_EPROTOCOL, problem);
 }
 
 /* A response whose id belongs to no current or past request. */
-static void on_unmatched_response(mcp_client_t *client, const mcp__message_t *message) {
+static void on_unmatched_response(mcp_client_t *client, const mcp__message_t *message, uint64_t request) {
   char problem[320], excerpt[MCP__EXCERPT_SIZE];
   yyjson_val *text = yyjson_obj_get(message->error, "message");
   bool may_answer_notification = mcp__jsonrpc_may_answer_notification(message->has_id, message->error);
@@ -430,7 +485,7 @@ static void on_unmatched_response(mcp_client_t *client, const mcp__message_t *me
              yyjson_get_int(yyjson_obj_get(message->error, "code")), excerpt);
   else
     snprintf(problem, sizeof problem, "the peer sent a response without a request id");
-  fail_unmatched(client, problem);
+  fail_unmatched(client, request, problem);
 }
 
 /* The request id of a response; 0: not an id that this client creates. */
@@ -441,9 +496,13 @@ static uint64_t id_of(const mcp__message_t *message) {
   return message->id_value != NULL && mcp__id_number(message->id, message->id_len, &id) ? id : 0;
 }
 
-static void on_response(mcp_client_t *client, const mcp__message_t *message) {
-  uint64_t id = id_of(message);
+static void on_response(mcp_client_t *client, const mcp__message_t *message, uint64_t request) {
   bool without_id = message->id_value == NULL && message->error != NULL;
+  uint64_t id = without_id && request != 0 ? request : id_of(message);
+  if (request != 0 && id != request) { /* it would be the response of another request */
+    on_unmatched_response(client, message, request);
+    return;
+  }
   if (client->state == HANDSHAKING && (id == client->initialize_id || without_id)) {
     if (client->forward != NULL)
       client->forward->on_initialize(message, client->forward->arg);
@@ -456,7 +515,7 @@ static void on_response(mcp_client_t *client, const mcp__message_t *message) {
     mcp_log(MCP_LOG_DEBUG, "client", "%s: received a response to a request that is no longer pending",
             client->endpoint->url.authority);
   else
-    on_unmatched_response(client, message);
+    on_unmatched_response(client, message, request);
 }
 
 typedef struct reply {
@@ -509,7 +568,7 @@ static bool may_be_greeting(const mcp_client_t *client, const mcp__message_t *me
   return *at != '[' && (*at != '{' || message->code != MCP_PARSE_ERROR);
 }
 
-static void on_unreadable(mcp_client_t *client, const mcp__message_t *message) {
+static void on_unreadable(mcp_client_t *client, const mcp__message_t *message, uint64_t request) {
   char problem[320];
   describe_unreadable(client, message, problem, sizeof problem);
   if (client->arena.failed) {
@@ -519,7 +578,7 @@ static void on_unreadable(mcp_client_t *client, const mcp__message_t *message) {
   } else if (message->has_method || (client->state == HANDSHAKING && may_be_greeting(client, message))) {
     log_invalid_message(client, message->problem);
   } else {
-    fail_unmatched(client, problem);
+    fail_unmatched(client, request, problem);
   }
 }
 
@@ -541,13 +600,13 @@ static void save_text_start(mcp_client_t *client) {
   client->text_start[len] = '\0';
 }
 
-static void on_link_message(mcp__buf_t *text, void *arg) {
+static bool on_link_message(mcp__buf_t *text, uint64_t request, void *arg) {
   mcp_client_t *client = arg;
   mcp__message_t message;
   if (client->forward != NULL && client->state != HANDSHAKING) {
     client->forward->on_text(text->data, text->len, client->forward->arg);
     mcp__buf_clear(text, TEXT_KEEP_BYTES);
-    return;
+    return false;
   }
   /* Swapped into the client: a callback can receive another message only through the loop. */
   mcp__buf_t mine = client->text;
@@ -560,7 +619,7 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
     message.kind = MCP__RESPONSE;
   switch (message.kind) {
   case MCP__RESPONSE:
-    on_response(client, &message);
+    on_response(client, &message, request);
     break;
   case MCP__REQUEST:
     on_request(client, &message);
@@ -569,11 +628,12 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
     on_notification(client, &message);
     break;
   case MCP__INVALID:
-    on_unreadable(client, &message);
+    on_unreadable(client, &message, request);
     break;
   }
   mcp__arena_reset(&client->arena);
   mcp__buf_clear(&client->text, TEXT_KEEP_BYTES);
+  return message.kind == MCP__RESPONSE || (message.kind == MCP__INVALID && !message.has_method);
 }
 
 /* ---- the API --------------------------------------------------------------------------------------- */

@@ -123,6 +123,10 @@ static void expire_request(mcp__requests_t *requests, request_t *request) {
     send_cancelled(request);
     snprintf(problem, sizeof problem, "no answer within %llu ms", ms);
     fail_request(requests, request, MCP_ETIMEOUT, problem);
+  } else if (requests->link != NULL) {
+    snprintf(problem, sizeof problem,
+             "not sent within %llu ms: other requests to the peer are still unanswered", ms);
+    fail_request(requests, request, MCP_ETIMEOUT, problem);
   } else {
     snprintf(problem, sizeof problem, "not connected within %llu ms%s%s", ms,
              *requests->problem != '\0' ? "; last: " : "", requests->problem);
@@ -146,13 +150,19 @@ void mcp__requests_fail(mcp__requests_t *requests, bool sent, int status, const 
   }
 }
 
+void mcp__requests_fail_one(mcp__requests_t *requests, uint64_t id, int status, const char *problem) {
+  mcp__pending_call_t *pending_call = mcp__pending_find(&requests->pending, id);
+  if (pending_call != NULL && request_of(pending_call)->sent && request_of(pending_call)->fail_code == 0)
+    fail_request(requests, request_of(pending_call), status, problem);
+}
+
 static int write_text(mcp__buf_t *out, void *arg) {
   const mcp__buf_t *text = arg;
   return mcp__buf_append(out, text->data, text->len);
 }
 
-static void send_unsent(mcp__requests_t *requests) {
-  while (requests->link != NULL && requests->first != NULL) {
+void mcp__requests_send(mcp__requests_t *requests) {
+  while (requests->link != NULL && requests->first != NULL && mcp__link_may_send(requests->link)) {
     request_t *request = requests->first;
     if (mcp__link_send(requests->link, write_text, &request->text) != 0) { /* out of memory: retry later */
       requests->on_due(requests->client, uv_now(requests->loop) + RESEND_MS);
@@ -165,7 +175,7 @@ static void send_unsent(mcp__requests_t *requests) {
 }
 
 void mcp__requests_expire(mcp__requests_t *requests, uint64_t now_ms) {
-  send_unsent(requests); /* requests that could not be sent because memory ran out */
+  mcp__requests_send(requests); /* requests that could not be sent because memory ran out */
   while (requests->pending.first != NULL && requests->pending.first->deadline_ms <= now_ms)
     expire_request(requests, request_of(requests->pending.first));
 }
@@ -179,7 +189,7 @@ bool mcp__requests_any_in_flight(const mcp__requests_t *requests) {
 
 void mcp__requests_set_link(mcp__requests_t *requests, mcp__link_t *link) {
   requests->link = link;
-  send_unsent(requests);
+  mcp__requests_send(requests);
 }
 
 uint64_t mcp__requests_next_deadline(const mcp__requests_t *requests) {
@@ -320,8 +330,8 @@ int mcp__requests_cancel(mcp__requests_t *requests, uint64_t id) {
 /* ---- creating -------------------------------------------------------------------------------------- */
 
 static int check_room(const mcp__requests_t *requests) {
-  if (requests->link != NULL)
-    return mcp__link_backlog(requests->link) > MAX_UNSENT_BYTES ? MCP_ELIMIT : 0;
+  if (requests->link != NULL && mcp__link_backlog(requests->link) > MAX_UNSENT_BYTES)
+    return MCP_ELIMIT;
   return requests->unsent >= MAX_UNSENT || requests->unsent_bytes > MAX_UNSENT_BYTES ? MCP_ELIMIT : 0;
 }
 
@@ -336,7 +346,7 @@ static int add_request(mcp__requests_t *requests, request_t *request, uint64_t t
   if (status != 0)
     return status;
   add_unsent(requests, request);
-  send_unsent(requests);
+  mcp__requests_send(requests);
   requests->on_due(requests->client, mcp__requests_next_deadline(requests));
   return 0;
 }

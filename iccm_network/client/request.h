@@ -45,12 +45,14 @@ typedef struct mcp__request_spec {
 int mcp__request_spec_set_options(mcp__request_spec_t *spec, const mcp_call_options_t *options);
 
 /* Takes ownership of params. If the result is not 0, the callback of spec is not called. Of these functions
- * only fail, expire, on_response and on_progress call callbacks. */
+ * only fail, fail_one, expire, on_response and on_progress call callbacks. */
 int mcp__requests_add(mcp__requests_t *requests, const mcp__request_spec_t *spec, yyjson_mut_doc *params);
 /* MCP_ESTATE: it has completed, or is about to fail. */
 int mcp__requests_cancel(mcp__requests_t *requests, uint64_t id);
 /* Sets the link and sends the unsent requests; NULL: disconnected, requests wait. */
 void mcp__requests_set_link(mcp__requests_t *requests, mcp__link_t *link);
+/* Sends the unsent requests, as far as the link takes them. */
+void mcp__requests_send(mcp__requests_t *requests);
 /* Completes the request of a response, which is parsed into the arena; with MCP_EPROTOCOL if the response is
  * invalid. False: there is no such request. */
 bool mcp__requests_on_response(mcp__requests_t *requests, uint64_t id, const mcp__message_t *message,
@@ -63,6 +65,8 @@ bool mcp__requests_any_in_flight(const mcp__requests_t *requests);
 void mcp__requests_expire(mcp__requests_t *requests, uint64_t now_ms);
 /* The next deadline; UINT64_MAX: none. */
 uint64_t mcp__requests_next_deadline(const mcp__requests_t *requests);
+/* Fails one request, which was sent and is not about to fail; else nothing happens. */
+void mcp__requests_fail_one(mcp__requests_t *requests, uint64_t id, int status, const char *problem);
 /* Fails all sent requests, or all unsent ones. */
 void mcp__requests_fail(mcp__requests_t *requests, bool sent, int status, const char *problem);
 

@@ -104,14 +104,14 @@ typedef struct mcp_call mcp_call_t;
 
 /* The errors of the library: X(name, code, text) for each. docs/errors.md describes causes and remedies. */
 #define MCP_ERROR_MAP(X)                                                                                     \
-  X(MCP_EURL, -5000, "invalid address: expected ws://host:port/path or wss://host:port/path")                \
+  X(MCP_EURL, -5000, "invalid address: expected ws://host:port/path, or wss, http or https")                 \
   X(MCP_ESTATE, -5001, "not allowed in the current state")                                                   \
   X(MCP_ECLOSED, -5002, "the client is closed")                                                              \
   X(MCP_ETIMEOUT, -5003, "timed out")                                                                        \
   X(MCP_EDISCONNECTED, -5004, "disconnected before the response arrived: the call may have been served")     \
   X(MCP_ERESOLVE, -5005, "cannot resolve the host name")                                                     \
   X(MCP_ECONNECT, -5006, "cannot connect: no address of the host accepted the connection")                   \
-  X(MCP_EUPGRADE, -5007, "the upgrade to WebSocket failed: check host, port and path")                       \
+  X(MCP_EUPGRADE, -5007, "no MCP server answered at this address: check host, port and path")                \
   X(MCP_EREFUSED, -5008, "the peer refused the connection with 401 or 403: check the token")                 \
   X(MCP_EPROTOCOL, -5009, "the peer violated the protocol")                                                  \
   X(MCP_ELIMIT, -5010, "the limit of waiting calls, timers or names is reached")                             \
@@ -120,10 +120,10 @@ typedef struct mcp_call mcp_call_t;
   X(MCP_EENV, -5013, "an environment variable has an invalid value: see the log")                            \
   X(MCP_ETOOL, -5014, "invalid definition of a tool: see the log")                                           \
   X(MCP_ECANCELED, -5015, "the call was cancelled on this side")                                             \
-  X(MCP_ETLS, -5016, "the TLS handshake failed: check the certificate, or use ws://")                        \
+  X(MCP_ETLS, -5016, "the TLS handshake failed: check the certificate, or use ws:// or http://")             \
   X(MCP_EPATH, -5017, "not an absolute path inside an allowed directory")                                    \
   X(MCP_ENOTREGULAR, -5018, "not a regular file")                                                            \
-  X(MCP_EBUSY, -5019, "the peer is busy and closed the connection with 1013: retry later")
+  X(MCP_EBUSY, -5019, "the peer is busy (close code 1013, or HTTP 429 or 503): retry later")
 
 /* The errors of the library and of JSON-RPC 2.0. */
 enum {
@@ -877,18 +877,26 @@ typedef void (*mcp_client_cb)(mcp_client_t *client, void *arg);
  * the callback returns. */
 typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, void *arg);
 
-/* Creates a client of one server. It connects with the first call and then reconnects automatically: it
- * tries all IP addresses of the host, and after a lost connection it retries with exponential backoff and
- * jitter while there are calls to send. A client that is connected, or has calls to send, keeps its loop
- * running; mcp_client_close() ends that. If ICCM_AUTH_TOKEN is set, the client sends that token to each peer
- * it connects to.
+/* Creates a client of one server, over WebSocket or Streamable HTTP. It connects with the first call and then
+ * reconnects automatically: it tries all IP addresses of the host, and after a lost connection it retries with
+ * exponential backoff and jitter while there are calls to send. A client that is connected, or has calls to send, keeps its loop
+ * running; mcp_client_close() ends that. If ICCM_AUTH_TOKEN is set, the client sends
+ * that token to each peer it connects to.
  *
  * loop is borrowed and must outlive the client. url is "ws://host:port/path"; "host:port" and "host" are
  * also accepted, and the default port is 80. "wss://..." uses TLS 1.2 or 1.3, with default port 443; the
  * peer must present a certificate for that host that is signed by an authority in the system trust store.
  * url may list up to 8 addresses, separated by commas. Each attempt to connect tries them in order, each for
  * an equal part of 5 s to connect and of another 5 s for TLS, upgrade and initialize. (In a path or query, a
- * comma separates addresses only if ws:// or wss:// follows.)
+ * comma separates addresses only if a scheme follows.)
+ *
+ * "http://host:port/path" and "https://..." are MCP over Streamable HTTP; without a path it is /mcp. The
+ * client asks the server for MCP 2026-07-28 first, and opens a session (2025-11-25 or older) if the server
+ * does not know it. It sends up to 8 requests at a time, each on a connection of its own that is kept for
+ * later ones; further requests wait. If the server closes a kept connection before it answers, the request
+ * is repeated once on a new connection. A cancelled or expired request closes its connection. With
+ * 2026-07-28, which has no "ping", a request of that method asks server/discover. Redirects are not
+ * followed, streams are not resumed, and notifications that belong to no request are not received.
  *
  * Returns the client, which you close by mcp_client_close() and then free by mcp_client_free(). Returns
  * NULL if url is not a valid address, ICCM_AUTH_TOKEN or, for wss://, the file ICCM_TLS_CA is invalid, or
@@ -912,7 +920,7 @@ typedef enum mcp_stage {
   MCP_STAGE_CONNECTING, /* no address has accepted the connection yet */
   MCP_STAGE_TLS,        /* connected; the TLS handshake has not finished */
   MCP_STAGE_UPGRADE,    /* the peer has not responded to the upgrade to WebSocket */
-  MCP_STAGE_INITIALIZE, /* WebSocket is open; the peer has not responded to initialize */
+  MCP_STAGE_INITIALIZE, /* WebSocket is open, or HTTP; the peer has not responded to the first request */
   MCP_STAGE_OPEN        /* open for calls */
 } mcp_stage_t;
 

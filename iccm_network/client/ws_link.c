@@ -1,4 +1,4 @@
-/* link.c: one connection of a client.
+/* ws_link.c: one WebSocket connection of a client.
  *
  * Happy path: TLS is started if needed, the upgrade request is sent, its response checked, on_open is called,
  * and messages are exchanged. After 20 s without data, a ping checks whether the peer is alive. Failure:
@@ -6,7 +6,7 @@
  * last callback. If the peer closed or violated the protocol, the remaining output is written and input is
  * discarded until the peer closes, for up to 1 s: closing a socket with unread input would reset the
  * connection and lose the close frame. */
-#include "client/link.h"
+#include "client/ws_link.h"
 
 #include "transport/upgrade.h"
 #include "transport/ws.h"
@@ -16,7 +16,8 @@
 
 enum { PING_MS = 20000, PONG_MS = 20000, DRAIN_MS = 1000 };
 
-struct mcp__link {
+typedef struct ws_link {
+  mcp__link_t base; /* must be the first member */
   mcp__stream_t *stream;
   const mcp__link_events_t *events;
   void *arg;
@@ -29,13 +30,13 @@ struct mcp__link {
   uv_timer_t drain;            /* while draining */
   bool draining;
   bool lost; /* on_lost was called, or the owner closed the link */
-};
+} ws_link_t;
 
-static uint64_t link_now_ms(const mcp__link_t *link) {
+static uint64_t link_now_ms(const ws_link_t *link) {
   return uv_now(link->stream->tcp.loop);
 }
 
-static void report_lost(mcp__link_t *link, int status, const char *problem) {
+static void report_lost(ws_link_t *link, int status, const char *problem) {
   mcp__ws_pause(&link->ws, true);
   if (link->lost)
     return;
@@ -43,17 +44,17 @@ static void report_lost(mcp__link_t *link, int status, const char *problem) {
   link->events->on_lost(status, problem, link->arg);
 }
 
-static void lose(mcp__link_t *link, int status, const char *problem) {
+static void lose(ws_link_t *link, int status, const char *problem) {
   mcp__stream_close(link->stream);
   report_lost(link, status, problem);
 }
 
 static void on_drained(uv_timer_t *drain) {
-  mcp__link_t *link = drain->data;
+  ws_link_t *link = drain->data;
   mcp__stream_close(link->stream);
 }
 
-static void start_draining(mcp__link_t *link) {
+static void start_draining(ws_link_t *link) {
   link->draining = true;
   uv_timer_init(link->stream->tcp.loop, &link->drain);
   link->drain.data = link;
@@ -61,7 +62,7 @@ static void start_draining(mcp__link_t *link) {
   mcp__stream_finish(link->stream);
 }
 
-static void drop_head(mcp__link_t *link) {
+static void drop_head(ws_link_t *link) {
   if (link->head != NULL)
     mcp__head_deinit(link->head);
   mcp__free(link->head);
@@ -70,10 +71,10 @@ static void drop_head(mcp__link_t *link) {
 }
 
 static void on_ws_message(mcp__buf_t *text, bool binary, void *arg) {
-  mcp__link_t *link = arg;
+  ws_link_t *link = arg;
   (void)binary;
   if (!link->lost)
-    link->events->on_message(text, link->arg);
+    link->events->on_message(text, 0, link->arg);
 }
 
 static int status_of_close(int code, bool clean) {
@@ -83,7 +84,7 @@ static int status_of_close(int code, bool clean) {
 }
 
 static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
-  mcp__link_t *link = arg;
+  ws_link_t *link = arg;
   char problem[256];
   int status = status_of_close(code, clean);
   snprintf(problem, sizeof problem, "%s %d%s%s",
@@ -107,7 +108,7 @@ static void append_body_line(char *problem, size_t size, const char *body, size_
     snprintf(problem + at, size - at, ": \"%.*s\"", (int)end, body);
 }
 
-static size_t on_head(mcp__link_t *link, const char *data, size_t len) {
+static size_t on_head(ws_link_t *link, const char *data, size_t len) {
   char problem[384] = "the peer's response is not HTTP";
   size_t used;
   mcp__head_state_t state = mcp__head_feed(link->head, data, len, &used);
@@ -128,7 +129,7 @@ static size_t on_head(mcp__link_t *link, const char *data, size_t len) {
 }
 
 static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
-  mcp__link_t *link = stream->arg;
+  ws_link_t *link = stream->arg;
   size_t used = 0;
   link->read_ms = link_now_ms(link);
   link->pinged_ms = 0;
@@ -141,7 +142,7 @@ static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
 }
 
 static void on_end(mcp__stream_t *stream, int status) {
-  mcp__link_t *link = stream->arg;
+  ws_link_t *link = stream->arg;
   const char *what = status == UV_EOF     ? "the peer closed the connection"
                      : status == MCP_ETLS ? stream->tls->problem
                                           : mcp_strerror(status);
@@ -150,11 +151,11 @@ static void on_end(mcp__stream_t *stream, int status) {
 }
 
 static void before_write(mcp__stream_t *stream) {
-  mcp__link_t *link = stream->arg;
+  ws_link_t *link = stream->arg;
   mcp__ws_flush_pong(&link->ws);
 }
 
-static void free_link(mcp__link_t *link) {
+static void free_link(ws_link_t *link) {
   const mcp__link_events_t *events = link->events;
   void *arg = link->arg;
   mcp__ws_deinit(&link->ws);
@@ -169,7 +170,7 @@ static void on_drain_closed(uv_handle_t *drain) {
 }
 
 static void on_closed(mcp__stream_t *stream) {
-  mcp__link_t *link = stream->arg;
+  ws_link_t *link = stream->arg;
   if (link->draining)
     uv_close((uv_handle_t *)&link->drain, on_drain_closed);
   else
@@ -190,7 +191,7 @@ static void ignore_freed(void *arg) {
 
 static const mcp__link_events_t ignore_events = {.on_freed = ignore_freed};
 
-static bool write_upgrade(mcp__link_t *link, const mcp__link_config_t *config) {
+static bool write_upgrade(ws_link_t *link, const mcp__link_config_t *config) {
   mcp__stream_t *stream = link->stream;
   if (link->head == NULL || mcp__head_init(link->head, false) != 0 || mcp__upgrade_new_key(link->key) != 0 ||
       (config->tls != NULL &&
@@ -201,40 +202,12 @@ static bool write_upgrade(mcp__link_t *link, const mcp__link_config_t *config) {
                             config->token) == 0;
 }
 
-mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_config_t *config,
-                           const mcp__link_events_t *events, void *arg) {
-  mcp__link_t *link = mcp__calloc(sizeof *link);
-  if (link == NULL) {
-    stream->events = &unlinked_events;
-    mcp__stream_close(stream);
-    return NULL;
-  }
-  link->stream = stream;
-  link->events = events;
-  link->arg = arg;
-  link->ws_config = (mcp__ws_config_t){.client = true,
-                                       .max_message = config->max_message,
-                                       .out = &stream->out,
-                                       .on_message = on_ws_message,
-                                       .on_end = on_ws_end,
-                                       .arg = link};
-  mcp__ws_init(&link->ws, &link->ws_config);
-  stream->events = &stream_events;
-  stream->arg = link;
-  link->read_ms = link_now_ms(link);
-  link->head = mcp__malloc(sizeof *link->head);
-  if (!write_upgrade(link, config)) {
-    link->lost = true;
-    link->events = &ignore_events;
-    mcp__stream_close(stream);
-    return NULL;
-  }
-  mcp__stream_dirty(stream);
-  mcp__stream_read(stream, true);
-  return link;
+static ws_link_t *link_of(mcp__link_t *base) {
+  return (ws_link_t *)(void *)base;
 }
 
-int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what), void *what) {
+static int send_message(mcp__link_t *base, mcp__link_write_t write, void *what) {
+  ws_link_t *link = link_of(base);
   mcp__buf_t *out = &link->stream->out;
   size_t begin = mcp__ws_begin(&link->ws);
   if (begin == SIZE_MAX)
@@ -248,16 +221,29 @@ int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what),
   return status;
 }
 
-size_t mcp__link_backlog(const mcp__link_t *link) {
+static bool may_send(mcp__link_t *base) {
+  (void)base;
+  return true;
+}
+
+static bool is_stateless(const mcp__link_t *base) {
+  (void)base;
+  return false;
+}
+
+static size_t backlog(const mcp__link_t *base) {
+  const ws_link_t *link = (const ws_link_t *)(const void *)base;
   return mcp__stream_backlog(link->stream);
 }
 
-mcp_stage_t mcp__link_stage(const mcp__link_t *link) {
+static mcp_stage_t stage(const mcp__link_t *base) {
+  const ws_link_t *link = (const ws_link_t *)(const void *)base;
   bool secured = link->stream->tls == NULL || link->stream->tls->open;
   return !secured ? MCP_STAGE_TLS : link->head != NULL ? MCP_STAGE_UPGRADE : MCP_STAGE_INITIALIZE;
 }
 
-void mcp__link_set_reading(mcp__link_t *link, bool on) {
+static void set_reading(mcp__link_t *base, bool on) {
+  ws_link_t *link = link_of(base);
   if (on == link->stream->reading)
     return;
   mcp__stream_read(link->stream, on);
@@ -265,7 +251,8 @@ void mcp__link_set_reading(mcp__link_t *link, bool on) {
   link->pinged_ms = 0;
 }
 
-uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms) {
+static uint64_t tick(mcp__link_t *base, uint64_t now_ms) {
+  ws_link_t *link = link_of(base);
   if (link->closing_ms != 0) {
     if (now_ms - link->closing_ms < DRAIN_MS)
       return link->closing_ms + DRAIN_MS;
@@ -288,13 +275,51 @@ uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms) {
   return now_ms + PONG_MS;
 }
 
-void mcp__link_close(mcp__link_t *link, bool with_close_frame) {
+static void close_link(mcp__link_t *base, bool politely) {
+  ws_link_t *link = link_of(base);
   link->lost = true;
-  if (!with_close_frame || link->head != NULL || mcp__ws_close(&link->ws, MCP__CLOSE_NORMAL, "") != 0) {
+  if (!politely || link->head != NULL || mcp__ws_close(&link->ws, MCP__CLOSE_NORMAL, "") != 0) {
     mcp__ws_pause(&link->ws, true);
     mcp__stream_close(link->stream);
     return;
   }
   link->closing_ms = link_now_ms(link);
   mcp__stream_dirty(link->stream);
+}
+
+static const mcp__link_ops_t ops = {send_message, may_send,    is_stateless, backlog,
+                                    stage,        set_reading, tick,         close_link};
+
+mcp__link_t *mcp__ws_link_new(mcp__stream_t *stream, const mcp__link_config_t *config,
+                              const mcp__link_events_t *events, void *arg) {
+  ws_link_t *link = mcp__calloc(sizeof *link);
+  if (link == NULL) {
+    stream->events = &unlinked_events;
+    mcp__stream_close(stream);
+    return NULL;
+  }
+  link->base.ops = &ops;
+  link->stream = stream;
+  link->events = events;
+  link->arg = arg;
+  link->ws_config = (mcp__ws_config_t){.client = true,
+                                       .max_message = config->max_message,
+                                       .out = &stream->out,
+                                       .on_message = on_ws_message,
+                                       .on_end = on_ws_end,
+                                       .arg = link};
+  mcp__ws_init(&link->ws, &link->ws_config);
+  stream->events = &stream_events;
+  stream->arg = link;
+  link->read_ms = link_now_ms(link);
+  link->head = mcp__malloc(sizeof *link->head);
+  if (!write_upgrade(link, config)) {
+    link->lost = true;
+    link->events = &ignore_events;
+    mcp__stream_close(stream);
+    return NULL;
+  }
+  mcp__stream_dirty(stream);
+  mcp__stream_read(stream, true);
+  return &link->base;
 }
