@@ -25,6 +25,7 @@ enum {
   MAX_SESSION_BYTES = 1024, /* of Mcp-Session-Id */
   MAX_LIST_PAGES = 100,
   CONNECT_MS = 5000,       /* all addresses together, including the name look-up */
+  MEMORY_RETRY_MS = 50,    /* after an allocation failed */
   RETRY_MS = 1000,         /* after a failure, while other connections work */
   REPEAT_WITHIN_MS = 5000, /* later the server has probably begun to serve the request */
   DRAIN_MS = 1000,         /* for the end of a stream behind its response, and of a session at close */
@@ -306,7 +307,7 @@ static void run_queue(http_link_t *link) {
       return;
     }
     if (!start_exchange(link, conn, exchange)) {
-      link->retry_ms = link_now_ms(link) + RETRY_MS;
+      link->retry_ms = link_now_ms(link) + MEMORY_RETRY_MS;
       return;
     }
     take_out(&link->waiting, at);
@@ -325,7 +326,10 @@ static void proceed(http_link_t *link) {
   run_queue(link);
   if (link->closing && link->waiting.first == NULL && !is_any_busy(link))
     shut(link);
-  if (!link->ended && link->phase == READY && link->wants_conn && find_idle(link, false) != NULL) {
+  bool is_wanted = !link->ended && link->phase == READY && link->wants_conn;
+  if (is_wanted && find_idle(link, false) == NULL) {
+    open_conn(link, false);
+  } else if (is_wanted) {
     link->wants_conn = false;
     link->events->on_ready(link->arg);
   }
