@@ -11,6 +11,7 @@ int call_run(const options_t *options, const print_t *out);
 int ping_run(const options_t *options, const print_t *out);
 int bench_run(const options_t *options, const print_t *out);
 int bridge_run(const options_t *options, const print_t *out);
+int bridge_listen_run(const options_t *options, const print_t *out); /* bridge --listen */
 int listen_run(const options_t *options, const print_t *out);
 int doctor_run(const options_t *options, const print_t *out);
 int logs_run(const options_t *options, const print_t *out);

@@ -8,7 +8,7 @@ _iccm_command() {
     case ${COMP_WORDS[i]} in
     --timeout | --token | --trace | --count | --connections | --in-flight | --seconds | --server-pid | \
       --component | --level | --text | --since | --until | --lines | --late | --name | --server-version | \
-      --description | --author | --command | --url)
+      --description | --author | --command | --url | --listen)
       [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
       ((i++))
       ;;
@@ -32,14 +32,14 @@ _iccm() {
   --trace) words=new ;;
   --timeout | --token | --count | --connections | --in-flight | --seconds | --server-pid | \
     --component | --text | --since | --until | --lines | --late | --name | --server-version | \
-    --description | --author | --command | --url) ;;
+    --description | --author | --command | --url | --listen) ;;
   --level) words='TRACE DEBUG INFO WARN ERROR' ;;
   *)
     command=$(_iccm_command)
     case $command in
     '') words='list call ping bench doctor bridge listen logs stats ready trace canary dead new manifest' ;;
     call) options+=' --progress --trace' ;;
-    bridge) options+=' --trace' ;;
+    bridge) options+=' --trace --listen' ;;
     ping) options+=' --count' ;;
     bench) options+=' --connections --in-flight --seconds --server-pid' ;;
     logs) options+=' --component --level --trace --text --since --until --lines --follow' ;;

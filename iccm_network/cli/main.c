@@ -50,7 +50,8 @@ enum option_id {
   OPTION_DESCRIPTION,
   OPTION_AUTHOR,
   OPTION_COMMAND,
-  OPTION_URL
+  OPTION_URL,
+  OPTION_LISTEN
 };
 
 #define BIT(id) (1u << ((id)-OPTION_HELP))
@@ -84,6 +85,7 @@ static const struct option option_table[] = {
     {"author", required_argument, NULL, OPTION_AUTHOR},
     {"command", required_argument, NULL, OPTION_COMMAND},
     {"url", required_argument, NULL, OPTION_URL},
+    {"listen", required_argument, NULL, OPTION_LISTEN},
     {NULL, 0, NULL, 0},
 };
 
@@ -143,15 +145,20 @@ static const command_t commands[] = {
      "tools. The first failure determines the exit code; warnings do not count.\n\n"
      "--json: {\"url\",\"exit_code\",\"problems\",\"warnings\",\"ms\",\"findings\":[{\"stage\",\n"
      "\"verdict\",\"address\",\"ms\",\"what\",\"name\",\"cause\",\"to_do\"}]}\n"},
-    {"bridge", 1, 1, BIT(OPTION_TRACE), bridge_run,
-     "Usage: iccm bridge [--trace ID] URL\n\n"
+    {"bridge", 1, 1, BIT(OPTION_TRACE) | BIT(OPTION_LISTEN), bridge_run,
+     "Usage: iccm bridge [--trace ID | --listen PORT] URL\n\n"
      "For MCP hosts that only support stdio: forwards each line of standard input to\n"
      "the server and each message of the server to standard output. Reconnects\n"
      "automatically: requests in flight then fail, new ones wait for the connection.\n"
      "--timeout applies to each request. Exits after the end of standard input, when\n"
      "all requests have a response.\n\n"
      "  --trace ID         the trace id of calls that have none, at most 128 bytes;\n"
-     "                     \"new\" makes one and prints it on standard error\n\n"
+     "                     \"new\" makes one and prints it on standard error\n"
+     "  --listen PORT      instead of stdio, serve the tools of a server that only\n"
+     "                     supports WebSocket over HTTP (path /mcp) and WebSocket,\n"
+     "                     until Ctrl-C or SIGTERM; 0: a free port, which the log on\n"
+     "                     standard error names. ICCM_AUTH_TOKEN, if set, is sent to\n"
+     "                     the server and required from the callers\n\n"
      "{\"mcpServers\":{\"godot\":{\"command\":\"iccm\",\n"
      "  \"args\":[\"bridge\",\"ws://localhost:9060\"]}}}\n"},
     {"listen", 0, 1, 0, listen_run,
@@ -262,7 +269,7 @@ static const char general_help[] =
     "  iccm ping URL                            measure round trips\n"
     "  iccm bench URL TOOL [JSON | key=value]   measure the server's throughput\n"
     "  iccm doctor URL                          diagnose connection problems\n"
-    "  iccm bridge URL                          stdio to WebSocket, for MCP hosts\n"
+    "  iccm bridge URL                          stdio or HTTP to WebSocket\n"
     "  iccm listen [PORT]                       print what clients send\n"
     "  iccm logs [URL]                          show and follow Godot's log\n"
     "  iccm stats [URL]                         show a server's metrics\n"
@@ -398,6 +405,8 @@ static const char *set_option(options_t *options, int id, const char *value) {
   case OPTION_PROGRESS:
     options->progress = true;
     return NULL;
+  case OPTION_LISTEN:
+    return parse_int(value, 0, 65535, &options->listen_port) ? NULL : "takes a port from 0 to 65535";
   case OPTION_SERVER_PID:
     return parse_int(value, 1, INT_MAX, &options->server_pid) ? NULL : "takes the id of a process";
   default:
@@ -533,7 +542,8 @@ int main(int argc, char **argv) {
                                  .connections = 64,
                                  .in_flight = 16,
                                  .seconds = 5,
-                                 .late_seconds = 30}};
+                                 .late_seconds = 30,
+                                 .listen_port = -1}};
   open_missing_std_streams();
   signal(SIGINT, on_interrupt);
   signal(SIGPIPE, SIG_IGN);

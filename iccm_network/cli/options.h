@@ -28,6 +28,7 @@ typedef struct options {
   bool seconds_given;  /* --seconds was given */
   const char *name, *server_version, *description, *author, *command,
       *remote_url; /* for manifest; NULL: not given */
+  int listen_port; /* for bridge: serve on this port, 0: a free one; -1: use stdio */
 } options_t;
 
 #endif

@@ -7,6 +7,7 @@
 #include <iccm_service.h>
 #include <string.h>
 #include <unistd.h>
+#include "check_alloc.h"
 #include "error_report.h"
 #include "sync_client.h"
 
@@ -162,4 +163,37 @@ int sync_client_close(sync_client_t *sync, int code) {
   mcp_client_free(sync->client);
   uv_loop_close(&sync->loop);
   return code;
+}
+
+/* ---- the server's name ----------------------------------------------------------------------------- */
+
+static void on_initialize(sync_client_t *sync, const mcp_result_t *result, void *arg) {
+  yyjson_val *info = result->status == 0 ? yyjson_obj_get(result->value, "serverInfo") : NULL;
+  const char *name = yyjson_get_str(yyjson_obj_get(info, "name"));
+  bool usable = name != NULL && *name != '\0' && strlen(name) < SYNC_CLIENT_NAME_SIZE;
+  (void)sync;
+  for (const char *each = name; usable && *each != '\0'; each++)
+    usable = (unsigned char)*each >= ' ' && *each != 0x7f;
+  if (usable)
+    memcpy(arg, name, strlen(name) + 1);
+}
+
+/* The client handles the response to its own initialize: this one is the second over a connection that is
+ * used for nothing else, since it may reset a session. */
+int sync_client_server_name(const options_t *options, const print_t *out, char name[SYNC_CLIENT_NAME_SIZE]) {
+  static const char text[] = "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
+                             "\"clientInfo\":{\"name\":\"iccm\",\"version\":\"" ICCM_VERSION "\"}}";
+  sync_client_t sync;
+  int code = sync_client_open(&sync, options, out);
+  if (code != 0)
+    return code;
+  yyjson_doc *params = check_alloc(mcp_json_read(text, strlen(text)));
+  sync_client_request(&sync, "initialize", check_alloc(yyjson_doc_mut_copy(params, NULL)), on_initialize,
+                      name);
+  yyjson_doc_free(params);
+  mcp_client_close(sync.client, NULL, NULL); /* sync_client_close() may end the process */
+  uv_run(&sync.loop, UV_RUN_DEFAULT);
+  mcp_client_free(sync.client);
+  uv_loop_close(&sync.loop);
+  return 0;
 }

@@ -46,6 +46,12 @@ int sync_client_close(sync_client_t *sync, int code);
 enum { SYNC_CLIENT_CLOSE_MS = 1000 };
 void sync_client_on_close_timeout(uv_timer_t *timer);
 
+/* Connects, sends initialize and closes the connection. name receives the server's name. It does not change
+ * if the server is unavailable, or gives no name that is printable and fits. Returns 0, or an exit code after
+ * reporting an invalid URL. */
+enum { SYNC_CLIENT_NAME_SIZE = 257 };
+int sync_client_server_name(const options_t *options, const print_t *out, char name[SYNC_CLIENT_NAME_SIZE]);
+
 /* A client that accepts messages of up to 200 MiB and fails at once if the server is unavailable. */
 mcp_client_t *sync_client_new_client(uv_loop_t *loop, const options_t *options);
 
