@@ -674,8 +674,8 @@ MCP_EXPORT int mcp_server_run_stdio(mcp_server_t *server);
 MCP_EXPORT int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop);
 
 /* Returns the port of the server. Once it has been started this is the port in use, also if it was created
- * with port 0, or 0 if it serves standard input and output; before that it is the port given to mcp_server_new().
- * Loop thread. */
+ * with port 0, or 0 if it serves standard input and output; before that it is the port given to
+ * mcp_server_new(). Loop thread. */
 MCP_EXPORT int mcp_server_port(const mcp_server_t *server);
 
 /* Runs at the end of a stop, or at each interval of a timer, on the loop thread. */
@@ -878,9 +878,9 @@ typedef void (*mcp_client_cb)(mcp_client_t *client, void *arg);
 typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, void *arg);
 
 /* Creates a client of one server, over WebSocket or Streamable HTTP. It connects with the first call and then
- * reconnects automatically: it tries all IP addresses of the host, and after a lost connection it retries with
- * exponential backoff and jitter while there are calls to send. A client that is connected, or has calls to send, keeps its loop
- * running; mcp_client_close() ends that. If ICCM_AUTH_TOKEN is set, the client sends
+ * reconnects automatically: it tries all IP addresses of the host, and after a lost connection it retries
+ * with exponential backoff and jitter while there are calls to send. A client that is connected, or has calls
+ * to send, keeps its loop running; mcp_client_close() ends that. If ICCM_AUTH_TOKEN is set, the client sends
  * that token to each peer it connects to.
  *
  * loop is borrowed and must outlive the client. url is "ws://host:port/path"; "host:port" and "host" are
