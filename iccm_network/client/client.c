@@ -298,7 +298,10 @@ static void on_link_ready(void *arg) {
 
 static void on_link_failed(uint64_t request, int status, const char *problem, void *arg) {
   mcp_client_t *client = arg;
-  mcp__requests_fail_one(&client->requests, request, status, problem);
+  if (client->forward == NULL)
+    mcp__requests_fail_one(&client->requests, request, status, problem);
+  else if (client->state == OPEN) /* a proxy knows only that all of its requests have failed */
+    drop_link(client, status, problem);
 }
 
 static const mcp__link_events_t link_events = {on_link_open,   on_link_ready, on_link_message,

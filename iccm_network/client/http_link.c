@@ -342,6 +342,7 @@ static void proceed(http_link_t *link) {
 static void fail_exchange(http_link_t *link, exchange_t *exchange, int status, const char *problem) {
   purpose_t purpose = exchange->purpose;
   uint64_t request = exchange->request;
+  bool is_request = exchange->message.method != NULL && exchange->message.id != NULL;
   free_exchange(exchange);
   switch (purpose) {
   case FOR_DISCOVER:
@@ -350,7 +351,6 @@ static void fail_exchange(http_link_t *link, exchange_t *exchange, int status, c
     break;
   case FOR_INITIALIZED: /* the next request shows whether the server minds */
     link->phase = READY;
-    link->wants_conn = true;
     break;
   case FOR_TOOLS:
     while (link->parked.first != NULL && !link->ended) {
@@ -360,7 +360,7 @@ static void fail_exchange(http_link_t *link, exchange_t *exchange, int status, c
     }
     break;
   case FOR_MESSAGE:
-    if (request != 0 && !link->ended)
+    if (is_request && !link->ended)
       link->events->on_failed(request, status, problem, link->arg);
     break;
   case FOR_END:
@@ -413,7 +413,6 @@ static bool has_version(yyjson_val *list, bool is_modern) {
 
 static void become_modern(http_link_t *link) {
   link->phase = READY;
-  link->wants_conn = true;
   link->must_open = true;
 }
 
@@ -477,7 +476,7 @@ static bool pass_on(http_link_t *link, exchange_t *exchange, mcp__buf_t *text) {
   int status = mcp__buf_reserve(text, MCP__JSON_PADDING); /* the reader needs it behind the text */
   text->max = max;
   if (status != 0) {
-    if (exchange->request != 0)
+    if (exchange->message.method != NULL && exchange->message.id != NULL)
       link->events->on_failed(exchange->request, UV_ENOMEM, "out of memory", link->arg);
     return true;
   }

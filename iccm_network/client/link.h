@@ -18,7 +18,7 @@ typedef struct mcp__link_events {
   /* request: the id of the request that the message was sent for, as its response or before it; 0: unknown.
    * Returns whether it is the response, or unreadable. */
   bool (*on_message)(mcp__buf_t *text, uint64_t request, void *arg);
-  /* A request has failed, and the link works on. */
+  /* A request has failed, and the link works on. request: 0 if its id is no number. */
   void (*on_failed)(uint64_t request, int status, const char *problem, void *arg);
   void (*on_lost)(int status, const char *problem, void *arg); /* once; not after mcp__link_close() */
   void (*on_freed)(void *arg);                                 /* the last callback */

@@ -1,4 +1,5 @@
 """The client over HTTP: `iccm` against our servers, and against fake ones that speak HTTP as a case defines."""
+import contextlib
 import json
 import socket
 import subprocess
@@ -92,7 +93,7 @@ class Fake:
             threading.Thread(target=self.serve, args=(conn, self.connections), daemon=True).start()
 
     def serve(self, conn, number):
-        with conn, conn.makefile("rb") as lines:
+        with contextlib.suppress(ConnectionError), conn, conn.makefile("rb") as lines:
             while start := lines.readline().decode().split():
                 headers = {}
                 while line := lines.readline().decode().strip():
@@ -330,9 +331,10 @@ class ModernServer(Case):
                 request.conn.sendall(response(200, event(text(request)), type="text/event-stream", framing="Connection: close"))
                 request.conn.recv(1)
                 gone.set()
+                return CLOSE
             return None
 
-        with modern(lambda request: answer(request) if request.rpc != "tools/call" else answer(request) or b"") as server:
+        with modern(answer) as server:
             self.expect(iccm("call", server.url, "echo"), OK, "fine")
             self.assertTrue(gone.wait(WAIT_S))
 
@@ -529,6 +531,27 @@ class LegacyServer(Case):
         with legacy(self.REFUSALS[0], answer) as server:
             self.expect(iccm("call", server.url, "echo"), OK, "fine")
             self.assertTrue(answered.is_set())
+
+    def test_a_bridge(self):
+        def answer(request):
+            if request.rpc == "tools/call":
+                return response(200, text(request)) if request.params["name"] == "good" else response(500)
+            return None
+
+        hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "host", "version": "1"}}
+        messages = [("i", "initialize", hello), ("a", "tools/call", {"name": "good"}), ("b", "tools/call", {"name": "bad"}), ("c", "tools/call", {"name": "good"})]
+        with legacy(self.REFUSALS[0], answer) as server:
+            bridge = subprocess.Popen([PROGRAMS["iccm"], "bridge", server.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            with bridge:
+                answers = []
+                for number, method, params in messages:
+                    print(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}), file=bridge.stdin, flush=True)
+                    answers.append(json.loads(bridge.stdout.readline()))
+                bridge.stdin.close()
+            self.assertEqual(bridge.returncode, 0)
+            self.assertEqual([(each["id"], "result" in each) for each in answers], [("i", True), ("a", True), ("b", False), ("c", True)])
+            self.assertIn("HTTP 500", answers[2]["error"]["message"])
+            self.assertNotIn("server/discover", server.order)
 
     def test_versions_and_sessions_that_cannot_be(self):
         for version, session, pattern in ("1999-01-01", SESSION, "not supported"), ("2025-06-18", "a b", "Mcp-Session-Id"):
