@@ -11,6 +11,7 @@
 
 #include "client/header_cache.h"
 #include "client/http_conn.h"
+#include "client/http_handshake.h"
 #include "client/http_message.h"
 #include "base/json.h"
 #include "transport/connector.h"
@@ -21,8 +22,7 @@
 
 enum {
   MAX_CONNS = 8,
-  MAX_QUEUED = 1024,        /* messages that wait for a connection, besides requests */
-  MAX_SESSION_BYTES = 1024, /* of Mcp-Session-Id */
+  MAX_QUEUED = 1024, /* messages that wait for a connection, besides requests */
   MAX_LIST_PAGES = 100,
   CONNECT_MS = 5000,       /* all addresses together, including the name look-up */
   MEMORY_RETRY_MS = 50,    /* after an allocation failed */
@@ -398,73 +398,31 @@ static void begin_session(http_link_t *link) {
   link->must_open = true;
 }
 
-static bool has_version(yyjson_val *list, bool is_modern) {
-  size_t index, max;
-  yyjson_val *each;
-  mcp__protocol_version_t version;
-  yyjson_arr_foreach(list, index, max, each) {
-    if (yyjson_is_str(each) &&
-        mcp__protocol_version_parse(yyjson_get_str(each), yyjson_get_len(each), &version) &&
-        (version >= MCP__2026_07_28) == is_modern)
-      return true;
-  }
-  return false;
-}
-
 static void become_modern(http_link_t *link) {
   link->phase = READY;
   link->must_open = true;
 }
 
-/* Judges the response to server/discover; root is that of its JSON, or NULL. False: it is no answer to this.
- */
-static bool judge_discover(http_link_t *link, int status, yyjson_val *root) {
-  yyjson_val *result = yyjson_obj_get(root, "result"), *error = yyjson_obj_get(root, "error");
-  yyjson_val *supported = yyjson_obj_get(result, "supportedVersions");
-  int64_t code = yyjson_get_sint(yyjson_obj_get(error, "code"));
-  bool is_other_client_error = status >= 400 && status < 500 && status != 401 && status != 403 &&
-                               status != 406 && status != 415 && status != 429;
-  if (code == MCP__UNSUPPORTED_VERSION)
-    supported = yyjson_obj_get(yyjson_obj_get(error, "data"), "supported");
-  if (status == 200 && has_version(supported, true) && code == 0)
-    become_modern(link);
-  else if (code <= MCP__HEADER_MISMATCH && code >= MCP__UNSUPPORTED_VERSION && !has_version(supported, false))
-    return false; /* a modern server that refuses us */
-  else if (is_other_client_error || (status == 200 && (result != NULL || error != NULL)))
-    begin_session(link);
-  else
-    return false;
-  return true;
-}
-
-static void describe_refusal(yyjson_val *root, char *problem, size_t size) {
-  yyjson_val *error = yyjson_obj_get(root, "error");
-  const char *text = yyjson_get_str(yyjson_obj_get(error, "message"));
-  snprintf(problem, size, "the server refused the handshake: %d, \"%.200s\"",
-           yyjson_get_int(yyjson_obj_get(error, "code")), text != NULL ? text : "");
-}
-
-static bool is_session(const char *session) {
-  size_t len = strlen(session);
-  for (size_t i = 0; i < len; i++)
-    if (session[i] < 0x21 || session[i] > 0x7e)
-      return false;
-  return len > 0 && len <= MAX_SESSION_BYTES;
-}
-
-/* Keeps the session that a result of initialize opens. NULL, or why it cannot be used. */
 static const char *keep_session(http_link_t *link, yyjson_val *result, const char *session) {
-  yyjson_val *name = yyjson_obj_get(result, "protocolVersion");
-  mcp__protocol_version_t version;
-  if (!yyjson_is_str(name) ||
-      !mcp__protocol_version_parse(yyjson_get_str(name), yyjson_get_len(name), &version) ||
-      version >= MCP__2026_07_28)
-    return "the server answered initialize with a protocol version that is not supported";
-  if (session != NULL && !is_session(session))
-    return "the server answered initialize with an invalid Mcp-Session-Id";
-  link->version = mcp__protocol_version_name(version);
+  const char *problem = mcp__http_judge_initialize(result, session, &link->version);
+  if (problem != NULL)
+    return problem;
   link->session = session != NULL ? mcp__strdup(session) : NULL;
   return session != NULL && link->session == NULL ? "out of memory" : NULL;
+}
+
+/* The response to server/discover; root is that of its JSON, or NULL. False: it is no answer to this. */
+static bool take_discover(http_link_t *link, int status, yyjson_val *root) {
+  switch (mcp__http_judge_discover(status, root)) {
+  case MCP__HTTP_MODERN:
+    become_modern(link);
+    return true;
+  case MCP__HTTP_LEGACY:
+    begin_session(link);
+    return true;
+  default:
+    return false;
+  }
 }
 
 /* ---- responses ------------------------------------------------------------------------------------- */
@@ -555,7 +513,7 @@ static bool take_own(http_link_t *link, exchange_t *exchange, int status, mcp__b
   int failure = MCP_EUPGRADE;
   const char *cause = NULL;
   if (exchange->purpose == FOR_DISCOVER) {
-    taken = judge_discover(link, status, root);
+    taken = take_discover(link, status, root);
   } else if (exchange->purpose == FOR_INITIALIZE) {
     taken = result != NULL;
     cause = taken ? keep_session(link, result, session) : NULL;
@@ -565,7 +523,7 @@ static bool take_own(http_link_t *link, exchange_t *exchange, int status, mcp__b
       cause = "out of memory";
   }
   if (!taken && yyjson_is_obj(yyjson_obj_get(root, "error"))) {
-    describe_refusal(root, problem, sizeof problem);
+    mcp__http_describe_refusal(root, problem, sizeof problem);
     cause = problem;
     failure = MCP_EUPGRADE;
   }

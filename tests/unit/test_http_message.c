@@ -9,6 +9,7 @@
 #include <string.h>
 #include <uv.h>
 
+#define VERSION "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\""
 #define META                                                                                                 \
   "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/"                    \
   "clientCapabilities\":{},"                                                                                 \
@@ -50,8 +51,7 @@ Test(http_message, metadata_is_added) {
     mcp__http_message_deinit(&message);
   }
   static const char *const unchanged[] = {"{\"method\":\"notifications/x\"}", "{\"id\":1,\"result\":{}}",
-                                          "{\"id\":1,\"method\":\"x\",\"params\":{\"_meta\":{\"io."
-                                          "modelcontextprotocol/protocolVersion\":\"2\"}}}"};
+                                          "{\"id\":1,\"method\":\"x\",\"params\":{\"_meta\":{" VERSION "}}}"};
   for (size_t i = 0; i < sizeof unchanged / sizeof *unchanged; i++) {
     cr_expect_str_eq(body_of(unchanged[i], MCP__ERA_MODERN), unchanged[i]);
     mcp__http_message_deinit(&message);
