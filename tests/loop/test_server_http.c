@@ -301,14 +301,28 @@ Test(server_http, the_last_that_waits_begins_without_any_connection) {
 
 /* ---- memory ------------------------------------------------------------------------------------------ */
 
-/* A message for which there is no memory to parse it waits; its session ends meanwhile, and then the wait. */
-Test(server_http, a_session_ends_while_its_message_waits_for_memory) {
+/* A call that holds memory until it is ended. */
+static void hold_memory(void) {
+  static const char begin[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+                              "call\",\"params\":{\"name\":\"hold\",\"arguments\":{\"a\":\"";
+  char *body = malloc(sizeof begin + 2 * MIB + 5);
+  memcpy(body, begin, sizeof begin - 1);
+  memset(body + sizeof begin - 1, 'x', 2 * MIB);
+  memcpy(body + sizeof begin - 1 + 2 * MIB, "\"}}}", 5);
+  post(connect_client(), "", body);
+  RUN_UNTIL(test_server.held_count == 1);
+  free(body);
+}
+
+/* A message for which there is no memory to parse it waits. */
+static raw_client_t *send_too_much(void) {
   enum { LEN = 3 * MIB };
   fixture_setup();
   server = test_server_new();
   cr_assert_eq(mcp_server_set_max_message_bytes(server, 4 * MIB), 0);
   cr_assert_eq(mcp_server_set_max_memory_bytes(server, 16 * MIB), 0);
   start();
+  hold_memory();
   fixture_freeze_clock();
   raw_client_t *client = begin_session();
   char *body = malloc(LEN + 1);
@@ -318,6 +332,24 @@ Test(server_http, a_session_ends_while_its_message_waits_for_memory) {
   for (int i = 0; i < 500; i++)
     fixture_iterate_once();
   cr_assert_eq(count_of(client, "HTTP/1.1 "), 1, "it waits");
+  free(body);
+  return client;
+}
+
+Test(server_http, a_message_has_30_s_to_find_memory) {
+  raw_client_t *client = send_too_much();
+  pass_s(29);
+  cr_expect(!client->ended);
+  pass_s(4);
+  RUN_UNTIL(client->ended);
+  cr_expect_eq(count_of(client, "\"id\""), 1, "that of initialize alone");
+  test_server_end_held(0);
+  end();
+}
+
+/* Its session ends meanwhile, and then the wait. */
+Test(server_http, a_session_ends_while_its_message_waits_for_memory) {
+  raw_client_t *client = send_too_much();
   raw_client_t *other = connect_client();
   char request[256];
   snprintf(request, sizeof request, "DELETE / HTTP/1.1\r\nHost: x\r\n%s\r\n", session_header);
@@ -326,7 +358,7 @@ Test(server_http, a_session_ends_while_its_message_waits_for_memory) {
   expect(client, "HTTP/1.1 202 ", 1);
   post(client, "", PING);
   expect(client, "\"result\":{}", 1);
-  free(body);
+  test_server_end_held(0);
   end();
 }
 
