@@ -413,7 +413,7 @@ class DeadLetters(WorkerCase):
         self.assertEqual((await self.run_iccm_dead("discard")).stdout, "0 discarded\n")
         nothing = await self.run_iccm_dead("list")
         self.assertEqual((nothing.stdout, nothing.stderr), ("", "iccm: there are no dead letters\n"))
-        self.assertIn("6 dead letters discarded", self.system.godot.output())
+        self.system.godot.wait_for("6 dead letters discarded")
 
     async def test_no_redis(self):
         await asyncio.to_thread(self.system.redis.kill)
