@@ -159,7 +159,8 @@ class Shows(unittest.TestCase):
     def test_no_websocket(self):
         for sent, status, pattern in (
             (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"426", "refused with 426: not a WebSocket upgrade"),
-            (b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", b"405", "refused with 405"),
+            (b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", b"426", "refused with 426: not a WebSocket upgrade"),
+            (b"PUT / HTTP/1.1\r\nHost: a\r\n\r\n", b"405", "refused with 405"),
             (b"\x16\x03\x01\x00\xff", b"400", "refused with 400"),
         ):
             with self.subTest(sent=sent), Listen() as it:
