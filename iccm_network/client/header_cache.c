@@ -31,6 +31,16 @@ static int keep(mcp__header_cache_t *cache, const char *name, const mcp__tool_he
   return 0;
 }
 
+static void forget(mcp__header_cache_t *cache, const char *name) {
+  for (size_t i = 0; i < cache->count; i++)
+    if (strcmp(cache->tools[i].name, name) == 0) {
+      mcp__free(cache->tools[i].name);
+      mcp__tool_headers_free(&cache->tools[i].headers);
+      cache->tools[i] = cache->tools[--cache->count];
+      return;
+    }
+}
+
 static int add_tool(mcp__header_cache_t *cache, yyjson_val *tool) {
   char problem[256];
   mcp__tool_headers_t headers = {0};
@@ -38,6 +48,8 @@ static int add_tool(mcp__header_cache_t *cache, yyjson_val *tool) {
   int status = mcp__tool_headers_read(&headers, yyjson_obj_get(tool, "inputSchema"), problem, sizeof problem);
   if (status == MCP_ETOOL)
     mcp_log(MCP_LOG_WARN, "client", "tool %.100s: %s", name != NULL ? name : "", problem);
+  if (name != NULL)
+    forget(cache, name);
   if (status == 0 && headers.count > 0 && name != NULL && cache->count < MCP__HEADER_CACHE_MAX)
     status = keep(cache, name, &headers);
   else

@@ -13,7 +13,8 @@ typedef struct mcp__header_cache {
 } mcp__header_cache_t; /* zeroed: empty */
 
 void mcp__header_cache_clear(mcp__header_cache_t *cache);
-/* Adds the tools of a result of tools/list that have such arguments. 0 or UV_ENOMEM. */
+/* Adds the tools of a result of tools/list that have such arguments, in place of older ones of the same
+ * names. 0 or UV_ENOMEM. */
 int mcp__header_cache_add(mcp__header_cache_t *cache, yyjson_val *result);
 /* NULL: the tool has none. */
 const mcp__tool_headers_t *mcp__header_cache_find(const mcp__header_cache_t *cache, const char *tool);

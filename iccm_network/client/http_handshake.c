@@ -27,7 +27,8 @@ mcp__http_verdict_t mcp__http_judge_discover(int status, yyjson_val *root) {
                                status != 406 && status != 415 && status != 429;
   if (code == MCP__UNSUPPORTED_VERSION)
     supported = yyjson_obj_get(yyjson_obj_get(error, "data"), "supported");
-  if (status == 200 && error == NULL && has_version(supported, true))
+  bool knows_version = (status == 200 && error == NULL) || code == MCP__UNSUPPORTED_VERSION;
+  if (knows_version && has_version(supported, true)) /* even if it refused the first attempt */
     return MCP__HTTP_MODERN;
   if (code <= MCP__HEADER_MISMATCH && code >= MCP__UNSUPPORTED_VERSION && !has_version(supported, false))
     return MCP__HTTP_NO_SERVER; /* a modern server that refuses us */

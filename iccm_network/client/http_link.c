@@ -427,9 +427,26 @@ static bool take_discover(http_link_t *link, int status, yyjson_val *root) {
 
 /* ---- responses ------------------------------------------------------------------------------------- */
 
+static yyjson_doc *parse(const mcp__buf_t *text) {
+  mcp__json_error_t error;
+  return text->len > 0 ? mcp__json_read(text->data, text->len, &mcp__json_alc, &error) : NULL;
+}
+
+/* A list of tools that the client asked for says which headers their calls need. Without memory, the first
+ * refused call reads the list again. */
+static void learn_headers(http_link_t *link, const exchange_t *exchange, const mcp__buf_t *text) {
+  const char *method = exchange->message.method;
+  if (link->era != MCP__ERA_MODERN || method == NULL || strcmp(method, "tools/list") != 0)
+    return;
+  yyjson_doc *doc = parse(text);
+  mcp__header_cache_add(&link->headers, yyjson_obj_get(yyjson_doc_get_root(doc), "result"));
+  yyjson_doc_free(doc);
+}
+
 /* Passes a message on. Returns whether it was the response. The link may have ended afterwards. */
 static bool pass_on(http_link_t *link, exchange_t *exchange, mcp__buf_t *text) {
   size_t max = text->max;
+  learn_headers(link, exchange, text);
   text->max = SIZE_MAX / 4;
   int status = mcp__buf_reserve(text, MCP__JSON_PADDING); /* the reader needs it behind the text */
   text->max = max;
@@ -439,11 +456,6 @@ static bool pass_on(http_link_t *link, exchange_t *exchange, mcp__buf_t *text) {
     return true;
   }
   return link->events->on_message(text, exchange->request, link->arg);
-}
-
-static yyjson_doc *parse(const mcp__buf_t *text) {
-  mcp__json_error_t error;
-  return text->len > 0 ? mcp__json_read(text->data, text->len, &mcp__json_alc, &error) : NULL;
 }
 
 static bool is_response(yyjson_val *root) {

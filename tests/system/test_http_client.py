@@ -354,25 +354,29 @@ class ModernServer(Case):
             self.assertNotIn("notifications/cancelled", server.order)
 
     def test_the_list_of_tools_is_read_for_headers(self):
-        schema = {"type": "object", "properties": {"a": {"type": "string", "x-mcp-header": "A"}}}
+        """By iccm first, which checks the arguments; and once more where the server refuses the call."""
+        plain = {"type": "object", "properties": {"a": {"type": "string"}}}
+        marked = {"type": "object", "properties": {"a": {"type": "string", "x-mcp-header": "A"}}}
 
         def answer(request):
             if request.rpc == "tools/list" and "cursor" not in request.params:
                 return response(200, result(request, tools=[], nextCursor="2"))
             if request.rpc == "tools/list":
-                return response(200, result(request, tools=[{"name": "echo", "inputSchema": schema}]))
-            if request.rpc == "tools/call" and request.headers.get("mcp-param-a") != given:
+                return response(200, result(request, tools=[{"name": "echo", "inputSchema": schemas.pop(0)}]))
+            if request.rpc == "tools/call" and request.headers.get("mcp-param-a") != wanted:
                 return response(400, error(request, -32020, "header mismatch"))
             return None
 
-        given = "x"
-        with modern(answer) as server:
-            self.expect(iccm("call", server.url, "echo", '{"a": "x"}'), OK, "fine")
-            self.assertEqual(server.order[-4:], ["tools/call", "tools/list", "tools/list", "tools/call"])
-        given = "y"
-        with modern(answer) as server:
-            self.expect(iccm("call", server.url, "echo", '{"a": "x"}'), TOOL, "header mismatch")
-            self.assertEqual(len(server.seen("tools/call")), 2)
+        pages = ["tools/list", "tools/list"]
+        for schemas, wanted, code, order in (
+            ([marked], "x", OK, [*pages, "tools/call"]),
+            ([plain, marked], "x", OK, [*pages, "tools/call", *pages, "tools/call"]),
+            ([marked, plain], None, OK, [*pages, "tools/call", *pages, "tools/call"]),
+            ([plain, marked], "y", TOOL, [*pages, "tools/call", *pages, "tools/call"]),
+        ):
+            with modern(answer) as server:
+                self.expect(iccm("call", server.url, "echo", "a=x"), code, "fine" if code == OK else "header mismatch")
+                self.assertEqual(server.order, ["server/discover", *order])
 
     def test_a_response_for_another_request(self):
         def answer(request):

@@ -34,6 +34,7 @@ Test(http_handshake, discover) {
       {400, "{\"error\":{\"code\":-32022}}", MCP__HTTP_NO_SERVER},
       {400, "{\"error\":{\"code\":-32022,\"data\":{\"supported\":[\"2025-06-18\"]}}}", MCP__HTTP_LEGACY},
       {400, "{\"error\":{\"code\":-32022,\"data\":{\"supported\":[\"2999-01-01\"]}}}", MCP__HTTP_NO_SERVER},
+      {400, "{\"error\":{\"code\":-32022,\"data\":{\"supported\":[\"2026-07-28\"]}}}", MCP__HTTP_MODERN},
       {400, "{\"error\":{\"code\":-32023}}", MCP__HTTP_LEGACY},
       {401, "", MCP__HTTP_NO_SERVER},
       {403, "", MCP__HTTP_NO_SERVER},
