@@ -591,24 +591,21 @@ static bool is_for_client(const mcp__http_answer_t *answer) {
   return is_error;
 }
 
-static void take_answer(http_link_t *link, exchange_t *exchange, const mcp__http_answer_t *answer) {
+/* Whether the server does not know the session of a request any more. */
+static bool has_lost_session(const http_link_t *link, const exchange_t *exchange, int status) {
+  return status == 404 && link->era == MCP__ERA_LEGACY && !exchange->is_in_new_session &&
+         (link->session != NULL || exchange->session_number != link->session_number);
+}
+
+/* The response to a message of the client. */
+static void take_client_answer(http_link_t *link, exchange_t *exchange, const mcp__http_answer_t *answer) {
   bool is_request = exchange->message.method != NULL && exchange->message.id != NULL;
-  bool lost_session = answer->status == 404 && link->era == MCP__ERA_LEGACY && !exchange->is_in_new_session &&
-                      (link->session != NULL || exchange->session_number != link->session_number);
-  if (exchange->answered) {
+  if (exchange->answered || !is_request) {
     free_exchange(exchange);
   } else if (answer->is_events) {
     fail_exchange(link, exchange, MCP_EDISCONNECTED, "the stream of events ended without the response");
-  } else if (exchange->purpose == FOR_INITIALIZED || exchange->purpose == FOR_END) {
-    fail_exchange(link, exchange, 0, ""); /* whatever the server thinks of it */
-  } else if (exchange->purpose != FOR_MESSAGE) {
-    if (is_decisive(answer->status) ||
-        !take_own(link, exchange, answer->status, answer->body, answer->session))
-      refuse(link, exchange, answer);
-  } else if (lost_session) {
+  } else if (has_lost_session(link, exchange, answer->status)) {
     renew_session(link, exchange);
-  } else if (!is_request) {
-    free_exchange(exchange);
   } else if (lacks_headers(link, exchange, answer)) {
     park(link, exchange);
   } else if (is_for_client(answer)) {
@@ -617,6 +614,21 @@ static void take_answer(http_link_t *link, exchange_t *exchange, const mcp__http
   } else {
     refuse(link, exchange, answer);
   }
+}
+
+static void take_answer(http_link_t *link, exchange_t *exchange, const mcp__http_answer_t *answer) {
+  bool is_notification = exchange->purpose == FOR_INITIALIZED || exchange->purpose == FOR_END;
+  if (exchange->purpose == FOR_MESSAGE)
+    take_client_answer(link, exchange, answer);
+  else if (exchange->answered)
+    free_exchange(exchange);
+  else if (is_notification) /* whatever the server thinks of it */
+    fail_exchange(link, exchange, 0, "");
+  else if (answer->is_events)
+    fail_exchange(link, exchange, MCP_EDISCONNECTED, "the stream of events ended without the response");
+  else if (is_decisive(answer->status) ||
+           !take_own(link, exchange, answer->status, answer->body, answer->session))
+    refuse(link, exchange, answer);
 }
 
 /* ---- events of connections ------------------------------------------------------------------------- */
