@@ -278,6 +278,25 @@ EVERY += [
 ]
 
 
+class OurClient(unittest.TestCase):
+    """`iccm` with servers of both versions of the SDK over HTTP: version 1 is legacy, version 2 serves both eras."""
+
+    def test_calls(self):
+        npm_node()
+        for sdk in "v1", "v2":
+            with self.subTest(sdk=sdk), ProgramGroup() as group:
+                program = group.add("server", npm_node(), npm_peers() / "ts_http_server.mjs", sdk, "0")
+                url = f"http://127.0.0.1:{program.start().port()}/mcp"
+                self.assertIn("test_x_mcp_header", iccm("list", url))
+                self.assertIn("simple text response", iccm("call", url, "test_simple_text"))
+                self.assertEqual(json.loads(iccm("call", url, "test_x_mcp_header", "region=us-west1")), {"region": "us-west1"})
+                self.assertIn("done in three steps", iccm("call", "--progress", url, "test_tool_with_progress"))
+                failed = run_program([PROGRAMS["iccm"], "call", url, "test_error_handling"])
+                self.assertNotEqual(failed.returncode, 0)
+                self.assertIn("intentionally returns an error", failed.stderr)
+                self.assertIn("ping 1:", iccm("ping", "--count", "1", url))
+
+
 class Interop(unittest.TestCase):
     """One test for each cell; the table of all is printed at the end."""
 
