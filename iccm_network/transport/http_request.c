@@ -90,8 +90,11 @@ bool mcp__http_expects_continue(const mcp__head_t *head) {
 
 const char *mcp__http_param(const mcp__head_t *head, const char *name, bool *twice) {
   static const char prefix[] = "Mcp-Param-";
-  const char *found = NULL, *at = head->params.data, *end = at + head->params.len;
+  const char *found = NULL;
   *twice = false;
+  if (head->params.len == 0)
+    return NULL;
+  const char *at = head->params.data, *end = at + head->params.len;
   while (at < end) {
     const char *value = at + strlen(at) + 1;
     if (strcasecmp(at + sizeof prefix - 1, name) == 0) {

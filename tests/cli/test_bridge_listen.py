@@ -465,7 +465,7 @@ class Life(Case):
                 (("--listen", "65536", "a"), "--listen takes a port from 0 to 65535"),
                 (("--listen", "x", "a"), "--listen takes a port"),
                 (("--listen", "0", "--trace", "t", "a"), "--trace and --listen cannot be combined"),
-                (("--listen", "0", "nonsense://"), "the scheme must be ws:// or wss://"),
+                (("--listen", "0", "nonsense://"), "the scheme must be ws://, wss://, http:// or https://"),
                 (("--listen", str(echo.port), echo.url), f"cannot listen on port {echo.port}: address already in use"),
             ):
                 run = run_program([PROGRAMS["iccm"], "bridge", *words])

@@ -38,8 +38,10 @@ static void post(raw_client_t *client, const char *headers, const char *body) {
 /* How often a text occurs in what has come, in the first head or behind it. */
 static size_t count_of(const raw_client_t *client, const char *text) {
   size_t count = client->head != NULL && strstr(client->head, text) != NULL, len = strlen(text);
+  if (client->in_len == 0)
+    return count;
   const char *at = client->in, *end = at + client->in_len;
-  while (client->in_len > 0 && (at = memmem(at, (size_t)(end - at), text, len)) != NULL) {
+  while ((at = memmem(at, (size_t)(end - at), text, len)) != NULL) {
     at += len;
     count++;
   }

@@ -797,7 +797,7 @@ Test(server_life, environment_that_cannot_be_read) {
   refused("ICCM_TRANSPORT", "http");
   refused("LOG_LEVEL", "loud");
   refused("LOGGING_ENABLED", "maybe");
-  refused("GODOT_URL", "http://godot");
+  refused("GODOT_URL", "ftp://godot");
   refused("ICCM_AUTH_TOKEN", "hush hush");
   cr_assert(strstr(mcp_last_error(), "hush") == NULL && !fixture_logged("hush"));
   refused("ICCM_TLS_CERT", "file"); /* not supported: never pretend */

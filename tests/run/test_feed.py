@@ -118,7 +118,7 @@ class Feeding(unittest.TestCase):
             run = feed(*words)
             self.assertEqual((run.returncode, run.stdout), (2, b""), words)
             self.assertRegex(run.stderr.decode(), rf"\Afeed: {said}[^\n]*; see feed --help\n\Z")
-        self.assertEqual(feed("http://x").returncode, 2)
+        self.assertEqual(feed("ftp://x").returncode, 2)
 
     def test_help_and_version(self):
         for option, said in ("--help", rb"\Ausage: feed "), ("-h", rb"\Ausage: feed "), ("--version", rb"\Afeed \d+\.\d+"):

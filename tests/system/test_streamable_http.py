@@ -434,7 +434,7 @@ class Ids(unittest.TestCase):
                     text = f"client-{number}-{turn}"
                     message = modern("tools/call", 1, name="test_x_mcp_header", arguments={"region": text})
                     body = client.post(message, modern_headers(message) | {"Mcp-Param-Region": text})[2]
-                    if body["result"]["content"][0]["text"] != text:
+                    if body["result"]["structuredContent"]["region"] != text:
                         wrong.append((text, body))
 
         threads = [threading.Thread(target=ask, args=(number,)) for number in range(100)]
