@@ -144,14 +144,14 @@ static void feed(mcp__http_conn_t *conn, const char *data, size_t len) {
   if (conn->has_head && conn->is_events && !take_events(conn))
     return;
   if (state == MCP__HEAD_DONE) {
-    conn->keep_alive = conn->keep_alive && used == len; /* else bytes follow that nobody asked for */
+    conn->keep_alive = conn->keep_alive && used == len; /* otherwise unrequested bytes follow */
     finish(conn);
   }
 }
 
 static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
   mcp__http_conn_t *conn = stream->arg;
-  if (conn->head == NULL) { /* nobody asked */
+  if (conn->head == NULL) { /* no request is open */
     mcp__stream_close(stream);
     return;
   }

@@ -33,7 +33,7 @@ def counting(number, to):
                               _meta={"progressToken": number}))
 
 
-async def hear(ws):
+async def receive(ws):
     return json.loads(await asyncio.wait_for(ws.recv(), WAIT_S))
 
 
@@ -41,7 +41,7 @@ async def messages_until(ws, number):
     """Each message up to the answer of this number, that one too."""
     message = {}
     while message.get("id") != number:
-        message = await hear(ws)
+        message = await receive(ws)
         yield message
 
 
@@ -101,7 +101,7 @@ class Installed(unittest.TestCase):
             await ws.send(json.dumps(tool_call(2, "meet")))
             self.assertEqual((await round_trip(ws, request(3, "ping")))["id"], 3, "the first to meet is answered later")
             await ws.send(json.dumps(tool_call(4, "meet")))
-            met = [await hear(ws) for _ in range(2)]
+            met = [await receive(ws) for _ in range(2)]
             self.assertEqual([(answer["id"], result(answer)) for answer in met], [(2, "met"), (4, "met")])
 
             await ws.send(counting(5, 3))
@@ -110,11 +110,11 @@ class Installed(unittest.TestCase):
             self.assertEqual(progress[-1]["params"], {"progressToken": 5, "progress": 3, "total": 3})
 
             await ws.send(counting(6, 1000000))
-            self.assertEqual((await hear(ws))["method"], "notifications/progress")
+            self.assertEqual((await receive(ws))["method"], "notifications/progress")
             await ws.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 6}}))
             await ws.send(json.dumps(request(7, "ping")))
-            heard = [message async for message in messages_until(ws, 7)]
-            self.assertNotIn(6, [message.get("id") for message in heard])
+            received = [message async for message in messages_until(ws, 7)]
+            self.assertNotIn(6, [message.get("id") for message in received])
 
     def test_component_with_the_shared_library(self):
         program = self.compile(COMPONENT, *self.pkg_config("--libs"))

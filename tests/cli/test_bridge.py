@@ -293,9 +293,9 @@ class Passes(Case):
             bridge.send({"jsonrpc": "2.0", "id": "r", "error": {"code": -1, "message": "no"}})
             bridge.send({"jsonrpc": "2.0", "id": 1, "result": {}}, {"jsonrpc": "2.0", "id": "unasked", "result": {}})
             bridge.send(notification("notifications/roots/list_changed"))
-            heard = [json.loads(conn.receive()) for _ in range(3)]
-            self.assertEqual([each.get("id") for each in heard], ["r", 1, None])
-            self.assertEqual(heard[2]["method"], "notifications/roots/list_changed")
+            received = [json.loads(conn.receive()) for _ in range(3)]
+            self.assertEqual([each.get("id") for each in received], ["r", 1, None])
+            self.assertEqual(received[2]["method"], "notifications/roots/list_changed")
 
     def test_a_request_of_the_server_with_an_id_in_use(self):
         with self.bridged() as (bridge, conn, _):
@@ -385,7 +385,7 @@ class Passes(Case):
     def test_a_trace_leaves_the_rest_as_it_is(self):
         with self.bridged("--trace", "my \"own\"") as (bridge, conn, _):
             mine = '"trace_id":"my \\"own\\""'
-            for number, (sent, heard) in enumerate((
+            for number, (sent, received) in enumerate((
                 ('{"name":"x","arguments":{"n":1.10,"e":1E2}}', '{"_meta":{%s},"name":"x","arguments":{"n":1.10,"e":1E2}}'),
                 ('{ "name":"x", "_meta" : { } }', '{ "name":"x", "_meta" : {%s } }'),
                 ('{"_meta":{"a":{}},"name":"x"}', '{"_meta":{%s,"a":{}},"name":"x"}'),
@@ -394,15 +394,15 @@ class Passes(Case):
             ), 1):
                 text = '{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":%s}'
                 bridge.send(text % (number, sent))
-                self.assertEqual(conn.receive(), text % (number, heard % mine if "%s" in heard else heard))
+                self.assertEqual(conn.receive(), text % (number, received % mine if "%s" in received else received))
                 conn.send({"jsonrpc": "2.0", "id": number, "result": {}})
                 bridge.receive()
 
     def test_trace(self):
         with self.bridged("--trace", "mine") as (bridge, conn, _):
             bridge.send(call(1, "x", n=1.10))
-            heard = json.loads(conn.receive())
-            self.assertEqual((heard["params"]["_meta"], heard["params"]["arguments"]), ({"trace_id": "mine"}, {"n": 1.1}))
+            received = json.loads(conn.receive())
+            self.assertEqual((received["params"]["_meta"], received["params"]["arguments"]), ({"trace_id": "mine"}, {"n": 1.1}))
             message = call(2, "x")
             message["params"]["_meta"] = {"progressToken": 3}
             bridge.send(message)

@@ -175,7 +175,7 @@ static int run_one_alone(char **argv) {
   return run_in_child(find_scenario(argv[1]), &fault, true) ? 0 : 1;
 }
 
-/* By a process of its own: faults_install() comes before the first use of OpenSSL. */
+/* In a separate process: faults_install() comes before the first use of OpenSSL. */
 static char files[] = "/tmp/faults.XXXXXX";
 const char *harness_files = files;
 

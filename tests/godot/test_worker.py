@@ -183,7 +183,7 @@ class Delivery(WorkerCase):
         await self.store.open()
         self.system.push(*entries(20))
         self.system.worker.start()
-        await self.system.until(lambda: len(self.store.batches) > 5, "it is tried for ever")
+        await self.system.until(lambda: len(self.store.batches) > 5, "it is retried without end")
         self.assertEqual({len(batch) for batch in self.store.batches}, {20})
         self.store.on_batch = self.store.store
         await self.stored_all(20)
@@ -223,7 +223,7 @@ class Delivery(WorkerCase):
         await self.store.open()
         self.system.push(*entries(20))
         self.system.worker.start()
-        await self.system.until(lambda: len(self.store.batches) > 20, "it is tried for ever")
+        await self.system.until(lambda: len(self.store.batches) > 20, "it is retried without end")
         self.assertEqual({len(batch) for batch in self.store.batches}, {20})
         self.store.on_batch = self.store.store
         await self.stored_all(20)
@@ -237,7 +237,7 @@ class Delivery(WorkerCase):
         await self.store.open()
         self.system.push(*entries(3))
         self.system.worker.start()
-        await self.system.until(lambda: len(self.store.batches) > 10, "it is tried for ever")
+        await self.system.until(lambda: len(self.store.batches) > 10, "it is retried without end")
         self.store.on_batch = self.store.store
         await self.stored_all(3)
 

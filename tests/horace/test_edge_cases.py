@@ -278,7 +278,7 @@ class Removing(Case):
         self.assertEqual(self.horace.staged_files(), [f"{stuck}.purge"])
 
 
-# A commit waits for a lock, and does not mind that nobody waits for it any more: as one whose disk does not answer.
+# A commit waits for a lock, and does not end when its caller has gone: as if its disk did not respond.
 SLOW_COMMITS = """
 CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   PERFORM set_config('client_connection_check_interval', '0', true), pg_advisory_xact_lock_shared(7);

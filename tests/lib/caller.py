@@ -81,7 +81,7 @@ class Caller:
             for future in self.pending.values():
                 if not future.done():
                     future.set_exception(ConnectionError("closed before the response"))
-                    future.exception()  # retrieved, in case nobody awaits it
+                    future.exception()  # retrieved, in case it is never awaited
 
     async def request(self, method, params=None):
         """Returns the whole response message."""

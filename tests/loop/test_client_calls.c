@@ -675,43 +675,43 @@ Test(client_calls, an_answer_above_the_limit) {
 
 /* ---- notifications ---- */
 
-typedef struct heard {
+typedef struct received {
   unsigned count;
   char method[64], params[128];
-} heard_t;
+} received_t;
 
 static void on_notification(mcp_client_t *client, const char *method, yyjson_val *params, void *arg) {
-  heard_t *heard = arg;
+  received_t *received = arg;
   (void)client;
-  heard->count++;
-  snprintf(heard->method, sizeof heard->method, "%s", method);
+  received->count++;
+  snprintf(received->method, sizeof received->method, "%s", method);
   char *text = params != NULL ? yyjson_val_write(params, 0, NULL) : NULL;
-  snprintf(heard->params, sizeof heard->params, "%s", text != NULL ? text : "none");
+  snprintf(received->params, sizeof received->params, "%s", text != NULL ? text : "none");
   free(text);
 }
 
 Test(client_calls, hears_notifications) {
-  heard_t heard = {0};
+  received_t received = {0};
   call_record_t record = {0};
   fixture_setup();
   fake_server_t *fake = fake_server_open(script_upgrade, NULL);
   mcp_client_t *client = client_new_to(fake->port);
-  mcp_client_on_notification(client, on_notification, &heard);
+  mcp_client_on_notification(client, on_notification, &received);
   call(client, "now", NULL, 0, &record);
   RUN_UNTIL(fake->last != NULL && fake->last->count == 3);
   raw_client_send_text(
       fake->last,
       "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/iccm/log_level\",\"params\":{\"level\":\"WARN\"}}");
-  RUN_UNTIL(heard.count == 1);
-  cr_assert_str_eq(heard.method, "notifications/iccm/log_level");
-  cr_assert_str_eq(heard.params, "{\"level\":\"WARN\"}");
+  RUN_UNTIL(received.count == 1);
+  cr_assert_str_eq(received.method, "notifications/iccm/log_level");
+  cr_assert_str_eq(received.params, "{\"level\":\"WARN\"}");
   raw_client_send_text(fake->last, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
-  RUN_UNTIL(heard.count == 2);
-  cr_assert_str_eq(heard.params, "none");
+  RUN_UNTIL(received.count == 2);
+  cr_assert_str_eq(received.params, "none");
   mcp_client_on_notification(client, NULL, NULL);
   raw_client_send_text(fake->last, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
   raw_client_sync(fake->last);
-  cr_assert_eq(heard.count, 2);
+  cr_assert_eq(received.count, 2);
   cr_assert_eq(record.fired, 0, "a notification is no answer");
   client_close_and_free(client);
   fixture_teardown();

@@ -233,7 +233,7 @@ Test(client_life, closed_in_a_callback_of_a_lost_connection) {
  * -------------------------------------------------------------------------------------------------- */
 
 typedef struct states {
-  unsigned there, away;
+  unsigned connected, disconnected;
   int last;
   char reason[256];
   bool close, closed;
@@ -242,8 +242,8 @@ typedef struct states {
 static void on_state(mcp_client_t *from, int status, const char *reason, void *arg) {
   states_t *states = arg;
   cr_assert_eq(status == 0, reason == NULL);
-  states->there += status == 0;
-  states->away += status != 0;
+  states->connected += status == 0;
+  states->disconnected += status != 0;
   states->last = status;
   snprintf(states->reason, sizeof states->reason, "%s", reason != NULL ? reason : "");
   if (states->close)
@@ -259,18 +259,18 @@ Test(client_life, state_is_told_at_each_change) {
   states_t states = {0};
   mcp_client_on_state(client, on_state, &states);
   cr_assert_eq(mcp_client_connect(client), 0);
-  cr_assert_eq(states.there + states.away, 0);
-  RUN_UNTIL(states.there == 1);
+  cr_assert_eq(states.connected + states.disconnected, 0);
+  RUN_UNTIL(states.connected == 1);
   test_server.stopped = false;
   mcp_server_stop(server, test_server_on_stopped, NULL);
   RUN_UNTIL(test_server.stopped);
-  RUN_UNTIL(states.away >= 3); /* lost, and refused at least twice: it reconnects without calls */
+  RUN_UNTIL(states.disconnected >= 3); /* lost, and refused at least twice: it reconnects without calls */
   cr_assert_eq(states.last, MCP_ECONNECT);
   cr_assert_not_null(strstr(states.reason, "refused"), "%s", states.reason);
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
-  RUN_UNTIL(states.there == 2);
+  RUN_UNTIL(states.connected == 2);
   client_close_and_free(client);
-  cr_assert_eq(states.there, 2);
+  cr_assert_eq(states.connected, 2);
   test_server_stop(server);
   fixture_teardown();
 }
@@ -283,7 +283,7 @@ Test(client_life, closed_in_on_state) {
   mcp_client_on_state(client, on_state, &states);
   mcp_client_connect(client);
   RUN_UNTIL(states.closed);
-  cr_assert_eq(states.there, 1);
+  cr_assert_eq(states.connected, 1);
   mcp_client_free(client);
   test_server_stop(server);
   states = (states_t){.close = true};
@@ -291,7 +291,7 @@ Test(client_life, closed_in_on_state) {
   mcp_client_on_state(client, on_state, &states);
   mcp_client_connect(client);
   RUN_UNTIL(states.closed);
-  cr_assert_eq(states.away, 1);
+  cr_assert_eq(states.disconnected, 1);
   mcp_client_free(client);
   fixture_teardown();
 }

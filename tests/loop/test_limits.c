@@ -677,15 +677,15 @@ Test(limits, a_clients_call_has_30_s) {
 Test(limits, a_client_asks_after_20_s_and_waits_20_s) {
   fixture_setup();
   fake_server_t *fake = fake_server_open(script_upgrade, NULL);
-  bool heard = false;
+  bool received = false;
   mcp_client_t *client = call_into(fake, 300000);
-  mcp_client_on_notification(client, on_notification, &heard);
+  mcp_client_on_notification(client, on_notification, &received);
   fixture_advance_ms(19000);
   cr_expect_eq(fake->last->pings, 0);
   fixture_advance_ms(2000);
   RUN_UNTIL(fake->last->pings == 1);
   raw_client_send_text(fake->last, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/after_the_pong\"}");
-  RUN_UNTIL(heard);
+  RUN_UNTIL(received);
   raw_client_set_reading(fake->last, false);
   fixture_advance_ms(38000);
   cr_expect_eq(record.fired, 0);

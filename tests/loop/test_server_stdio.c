@@ -59,7 +59,7 @@ static void call(int id, const char *tool, const char *args) {
   cr_assert_eq(write(to_server, text, (size_t)len), len);
 }
 
-/* Whether the server has sent text; reads what there is. */
+/* Whether the server has sent text; reads all available output. */
 static bool has_sent(const char *text) {
   ssize_t len = read(from_server, input + input_len, sizeof input - 1 - input_len);
   if (len > 0)

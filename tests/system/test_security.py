@@ -245,11 +245,11 @@ look();
 
 class Pages(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.server.heard.append(self.path)
+        self.server.received.append(self.path)
         self.answer(PAGE.format(ear=self.server.ear).encode() if self.path == "/" else b"")
 
     def do_POST(self):
-        self.server.heard.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.server.received.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
         self.answer(b"")
 
     def answer(self, body):
@@ -267,7 +267,7 @@ class Pages(http.server.BaseHTTPRequestHandler):
 def pages(port, ear=0):
     """Serves PAGE, and records the requests and reports."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", port), Pages) as server:
-        server.ear, server.heard = ear, []
+        server.ear, server.received = ear, []
         with in_background(lambda ended: server.serve_forever(0.01)):
             try:
                 yield server
@@ -320,9 +320,9 @@ class Browsers(AsyncTestCase):
             with pages(port, ear.server_port) as own:
                 browser = Program("chromium", [*command, f"http://{host}:{port}/"], home, {"HOME": home}).start()
                 self.addCleanup(browser.kill)
-                wait_until(lambda: own.heard, "the page has been requested")
+                wait_until(lambda: own.received, "the page has been requested")
             with SingleServer("echo", port):
-                return wait_until(lambda: ear.heard, "the page has seen something")[0]
+                return wait_until(lambda: ear.received, "the page has seen something")[0]
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ Test(buf, a_quota_is_asked_for_large_buffers) {
   cr_expect_eq(mcp__buf_reserve(&buf, MCP__BUF_QUOTA_FROM_BYTES + 1), 0);
   cr_expect_eq(quota_state.asked, 1);
   cr_expect_eq(quota_state.room, 1000 * KIB - (buf.cap - MCP__BUF_QUOTA_FROM_BYTES),
-               "asked for what is added");
+               "the quota is asked for the bytes to be added");
   size_t cap = buf.cap;
   cr_expect_eq(mcp__buf_reserve(&buf, cap + quota_state.room + 1), MCP_ELIMIT);
   cr_expect_eq(buf.cap, cap);

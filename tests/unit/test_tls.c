@@ -38,7 +38,7 @@ TestSuite(tls, .init = make_files, .fini = remove_files);
 typedef struct side {
   mcp__tls_context_t *context;
   mcp__tls_t *tls;
-  mcp__buf_t plain, heard;
+  mcp__buf_t plain, received;
   size_t stop_at; /* it wants no more than that; 0: everything */
   int status;     /* of the last feed */
 } side_t;
@@ -64,9 +64,9 @@ static void open_client(const char *ca, const char *host, bool verify) {
 
 static void open_both(const char *cert, const char *host) {
   mcp__buf_init(&server.plain, MAX_OUT, NULL);
-  mcp__buf_init(&server.heard, MAX_OUT, NULL);
+  mcp__buf_init(&server.received, MAX_OUT, NULL);
   mcp__buf_init(&client.plain, MAX_OUT, NULL);
-  mcp__buf_init(&client.heard, MAX_OUT, NULL);
+  mcp__buf_init(&client.received, MAX_OUT, NULL);
   open_server(cert, "key.pem");
   open_client("ca.pem", host, true);
 }
@@ -75,7 +75,7 @@ static void close_side(side_t *side) {
   mcp__tls_free(side->tls);
   mcp__tls_release(side->context);
   mcp__buf_deinit(&side->plain);
-  mcp__buf_deinit(&side->heard);
+  mcp__buf_deinit(&side->received);
 }
 
 static void close_both(void) {
@@ -84,11 +84,11 @@ static void close_both(void) {
   expect_no_leak();
 }
 
-static bool hear(void *arg, const char *plain, size_t len) {
+static bool receive(void *arg, const char *plain, size_t len) {
   side_t *side = arg;
   cr_expect_leq(len, MCP__TLS_RECORD);
-  cr_assert_eq(mcp__buf_append(&side->heard, plain, len), 0);
-  return side->stop_at == 0 || side->heard.len < side->stop_at;
+  cr_assert_eq(mcp__buf_append(&side->received, plain, len), 0);
+  return side->stop_at == 0 || side->received.len < side->stop_at;
 }
 
 /* Passes the output of one side to the other, in pieces. Returns true if there was any. */
@@ -101,7 +101,7 @@ static bool carry(side_t *from, side_t *to, size_t piece) {
     size_t len = bytes.len - at < piece ? bytes.len - at : piece;
     char *exact = malloc(len); /* what is read beyond its end is found */
     memcpy(exact, bytes.data + at, len);
-    to->status = mcp__tls_feed(to->tls, exact, len, hear, to);
+    to->status = mcp__tls_feed(to->tls, exact, len, receive, to);
     free(exact);
   }
   mcp__buf_deinit(&bytes);
@@ -124,9 +124,9 @@ static void say(side_t *side, const char *text) {
   cr_assert_eq(mcp__buf_puts(&side->plain, text), 0);
 }
 
-static void expect_heard(const side_t *side, const char *text) {
-  cr_expect_eq(side->heard.len, strlen(text));
-  cr_expect(memcmp(side->heard.data, text, strlen(text)) == 0);
+static void expect_received(const side_t *side, const char *text) {
+  cr_expect_eq(side->received.len, strlen(text));
+  cr_expect(memcmp(side->received.data, text, strlen(text)) == 0);
 }
 
 Test(tls, both_ways_in_pieces_of_any_size) {
@@ -140,8 +140,8 @@ Test(tls, both_ways_in_pieces_of_any_size) {
     talk(i == 0 ? 1 : i == 1 ? 7 : MAX_OUT);
     cr_expect(client.tls->open && server.tls->open);
     cr_expect_eq(client.status, 0, "%s", client.tls->problem);
-    expect_heard(&server, "waits for the handshake");
-    expect_heard(&client, "and so does this");
+    expect_received(&server, "waits for the handshake");
+    expect_received(&client, "and so does this");
     cr_expect_str_eq(SSL_get_version(client.tls->ssl), "TLSv1.3");
     close_side(&server);
     close_side(&client);
@@ -198,14 +198,14 @@ Test(tls, large_and_empty) {
     client.plain.data[i] = (char)(i * 31 >> 7);
   client.plain.len = LARGE;
   talk(100000);
-  cr_assert_eq(server.heard.len, LARGE);
+  cr_assert_eq(server.received.len, LARGE);
   bool same = true;
   for (size_t i = 0; i < LARGE; i++)
-    same &= server.heard.data[i] == (char)(i * 31 >> 7);
+    same &= server.received.data[i] == (char)(i * 31 >> 7);
   cr_expect(same);
   cr_expect_eq(mcp__tls_write(client.tls, &client.plain), 0);
   cr_expect_eq(client.tls->out.len, 0, "nothing to say is nothing said");
-  cr_expect_eq(mcp__tls_feed(client.tls, "", 0, hear, &client), 0);
+  cr_expect_eq(mcp__tls_feed(client.tls, "", 0, receive, &client), 0);
   close_both();
 }
 
@@ -218,7 +218,7 @@ Test(tls, whoever_wants_no_more_gets_no_more) {
   }
   server.stop_at = 15;
   carry(&client, &server, MAX_OUT);
-  cr_expect_eq(server.heard.len, 20);
+  cr_expect_eq(server.received.len, 20);
   close_both();
 }
 
@@ -233,7 +233,7 @@ Test(tls, the_end_is_told) {
   mcp__tls_close(client.tls);
   cr_expect_eq(client.tls->out.len, len, "once");
   carry(&client, &server, MAX_OUT);
-  expect_heard(&server, "bye");
+  expect_received(&server, "bye");
   cr_expect_eq(server.status, UV_EOF);
   close_both();
 }
@@ -245,7 +245,7 @@ Test(tls, version_1_2_works_and_1_1_does_not) {
   client.tls = mcp__tls_new(client.context, "localhost", true, MAX_OUT);
   say(&client, "old");
   talk(MAX_OUT);
-  expect_heard(&server, "old");
+  expect_received(&server, "old");
   cr_expect_str_eq(SSL_get_version(server.tls->ssl), "TLSv1.2");
   mcp__tls_free(client.tls);
   mcp__tls_free(server.tls);
@@ -271,7 +271,7 @@ static void expect_fault(const char *cert, const char *ca, const char *host, mcp
     close_side(&client);
     client = (side_t){0};
     mcp__buf_init(&client.plain, MAX_OUT, NULL);
-    mcp__buf_init(&client.heard, MAX_OUT, NULL);
+    mcp__buf_init(&client.received, MAX_OUT, NULL);
     open_client("self_signed.pem", host, true); /* trusts somebody else */
   }
   say(&client, "secret");
@@ -279,10 +279,10 @@ static void expect_fault(const char *cert, const char *ca, const char *host, mcp
   cr_expect_eq(client.status, MCP_ETLS);
   cr_expect_eq(client.tls->fault, fault, "%s", client.tls->problem);
   cr_expect_not_null(strstr(client.tls->problem, words), "%s", client.tls->problem);
-  cr_expect_eq(server.heard.len, 0, "an unverified peer gets no data");
+  cr_expect_eq(server.received.len, 0, "an unverified peer gets no data");
   cr_expect_eq(server.status, MCP_ETLS, "the server gets the reason");
   cr_expect_eq(server.tls->fault, MCP__TLS_REFUSED, "%s", server.tls->problem);
-  cr_expect_eq(mcp__tls_feed(client.tls, "x", 1, hear, &client), MCP_ETLS, "it cannot be used again");
+  cr_expect_eq(mcp__tls_feed(client.tls, "x", 1, receive, &client), MCP_ETLS, "it cannot be used again");
   close_side(&server);
   close_side(&client);
   server = client = (side_t){0};
@@ -308,7 +308,7 @@ Test(tls, whoever_does_not_look_connects_to_anybody) {
     client.tls = mcp__tls_new(client.context, "localhost", false, MAX_OUT);
     say(&client, "whoever you are");
     talk(MAX_OUT);
-    expect_heard(&server, "whoever you are");
+    expect_received(&server, "whoever you are");
     close_side(&server);
     close_side(&client);
     server = client = (side_t){0};
@@ -339,9 +339,9 @@ Test(tls, a_peer_that_speaks_something_else) {
                                      "\xff\xff\xff\xff\xff\xff"};
   for (size_t i = 0; i < sizeof junk / sizeof *junk; i++) {
     open_both("good.pem", "localhost");
-    cr_expect_eq(mcp__tls_feed(server.tls, junk[i], strlen(junk[i]), hear, &server), MCP_ETLS);
+    cr_expect_eq(mcp__tls_feed(server.tls, junk[i], strlen(junk[i]), receive, &server), MCP_ETLS);
     cr_expect_eq(server.tls->fault, MCP__TLS_OTHER_PROTOCOL, "%zu: %s", i, server.tls->problem);
-    cr_expect_eq(mcp__tls_feed(client.tls, junk[i], strlen(junk[i]), hear, &client), MCP_ETLS);
+    cr_expect_eq(mcp__tls_feed(client.tls, junk[i], strlen(junk[i]), receive, &client), MCP_ETLS);
     cr_expect_eq(client.tls->fault, MCP__TLS_OTHER_PROTOCOL, "%zu: %s", i, client.tls->problem);
     cr_expect_not_null(strstr(client.tls->problem, "use ws://"), "%s", client.tls->problem);
     close_side(&server);
@@ -359,10 +359,10 @@ Test(tls, junk_amid_the_handshake) {
   const unsigned char *record = (const unsigned char *)server.tls->out.data; /* its hello */
   size_t first = 5 + ((size_t)record[3] << 8 | record[4]);
   cr_assert_leq(first, server.tls->out.len);
-  cr_expect_eq(mcp__tls_feed(client.tls, server.tls->out.data, first, hear, &client), 0);
-  cr_expect_eq(mcp__tls_feed(client.tls, junk, sizeof junk - 1, hear, &client), MCP_ETLS);
+  cr_expect_eq(mcp__tls_feed(client.tls, server.tls->out.data, first, receive, &client), 0);
+  cr_expect_eq(mcp__tls_feed(client.tls, junk, sizeof junk - 1, receive, &client), MCP_ETLS);
   cr_expect_eq(client.tls->fault, MCP__TLS_FAILED, "%s", client.tls->problem);
-  cr_expect_eq(mcp__tls_feed(server.tls, junk, sizeof junk - 1, hear, &server), MCP_ETLS);
+  cr_expect_eq(mcp__tls_feed(server.tls, junk, sizeof junk - 1, receive, &server), MCP_ETLS);
   cr_expect_eq(server.tls->fault, MCP__TLS_FAILED, "%s", server.tls->problem);
   close_both();
 }
@@ -376,7 +376,7 @@ Test(tls, a_record_that_was_changed_on_the_way) {
   carry(&client, &server, MAX_OUT);
   cr_expect_eq(server.status, MCP_ETLS);
   cr_expect_eq(server.tls->fault, MCP__TLS_FAILED);
-  cr_expect_eq(server.heard.len, 0);
+  cr_expect_eq(server.received.len, 0);
   close_both();
 }
 
@@ -398,8 +398,8 @@ Test(tls, keys_that_change_all_the_time) {
   say(&client, "still");
   say(&server, "here");
   talk(MAX_OUT);
-  expect_heard(&server, "still");
-  expect_heard(&client, "here");
+  expect_received(&server, "still");
+  expect_received(&client, "here");
   close_both();
 }
 
