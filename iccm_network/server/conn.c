@@ -830,16 +830,21 @@ static bool is_draining(mcp__conn_t *conn, uint64_t age_ms) {
          !conn->all->stopping;
 }
 
+static void tick_http(mcp__conn_t *conn, uint64_t now_ms) {
+  if (is_write_stalled(conn, now_ms))
+    mcp__conn_close_now(conn);
+  else if (over_output_share(conn) || is_starved(conn, now_ms))
+    evict(conn);
+  else
+    mcp__conn_http_tick(conn, now_ms);
+}
+
 static void tick(mcp__conn_t *conn, uint64_t now_ms) {
   uint64_t age = now_ms - conn->since_ms;
   if (conn->state == MCP__CONN_OPEN)
     tick_open(conn, now_ms);
-  else if (conn->state == MCP__CONN_HTTP && is_write_stalled(conn, now_ms))
-    mcp__conn_close_now(conn);
-  else if (conn->state == MCP__CONN_HTTP && (over_output_share(conn) || is_starved(conn, now_ms)))
-    evict(conn);
   else if (conn->state == MCP__CONN_HTTP)
-    mcp__conn_http_tick(conn, now_ms);
+    tick_http(conn, now_ms);
   else if (conn->state == MCP__CONN_HANDSHAKE && age > MCP__CONN_HANDSHAKE_MS)
     mcp__conn_refuse(conn, 408, "no complete request within 5 s\n");
   else if (conn->state == MCP__CONN_CLOSING && !is_draining(conn, age) && age > MCP__CONN_DRAIN_MS)

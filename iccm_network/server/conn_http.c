@@ -150,10 +150,10 @@ static bool choose_session(mcp__conn_t *conn) {
   }
   if (session == NULL && may_initialize(&conn->http->body)) {
     session = mcp__http_sessions_new(all, &conn->session, &mcp__http_transport, now(conn));
-    if (session == NULL)
+    if (session == NULL) {
       respond_error(conn, 503, "too many sessions, retry later\n");
-    if (session == NULL)
       return false;
+    }
     conn->http->exchange.session_id = session->id;
   }
   if (session != NULL)

@@ -57,7 +57,8 @@ static const char *decode(const char *value, mcp__arena_t *arena, size_t *len) {
 }
 
 static bool is_same_text(const char *text, size_t len, yyjson_val *value) {
-  return yyjson_get_len(value) == len && memcmp(yyjson_get_str(value), text, len) == 0;
+  const char *own = yyjson_get_str(value);
+  return own != NULL && yyjson_get_len(value) == len && memcmp(own, text, len) == 0;
 }
 
 /* A string, an integer or a boolean: x-mcp-header stands at no other. Integers are limited to those that a

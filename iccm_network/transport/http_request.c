@@ -74,7 +74,9 @@ bool mcp__http_accepts(const mcp__head_t *head, const char *type) {
 
 bool mcp__http_content_is(const mcp__head_t *head, const char *type) {
   const char *value = mcp__head_value(head, MCP__H_CONTENT_TYPE);
-  size_t len = value != NULL ? trimmed(value, strcspn(value, ";")) : 0;
+  if (value == NULL)
+    return false;
+  size_t len = trimmed(value, strcspn(value, ";"));
   return len == strlen(type) && strncasecmp(value, type, len) == 0;
 }
 
