@@ -432,7 +432,7 @@ static yyjson_doc *parse(const mcp__buf_t *text) {
   return text->len > 0 ? mcp__json_read(text->data, text->len, &mcp__json_alc, &error) : NULL;
 }
 
-/* A list of tools that the client asked for says which headers their calls need. Without memory, the first
+/* A list of tools that the client requested says which headers their calls need. Without memory, the first
  * refused call reads the list again. */
 static void learn_headers(http_link_t *link, const exchange_t *exchange, const mcp__buf_t *text) {
   const char *method = exchange->message.method;
@@ -646,7 +646,7 @@ static void on_answer(mcp__http_conn_t *conn, const mcp__http_answer_t *answer, 
   proceed(link);
 }
 
-/* An event for the link itself. If it is the response, the rest of the stream gets an exchange of its own. */
+/* An event for the link itself. If it is the response, the rest of the stream gets another exchange. */
 static void take_own_event(http_link_t *link, mcp__http_conn_t *conn, mcp__buf_t *text) {
   exchange_t *exchange = conn->exchange;
   yyjson_doc *doc = parse(text);

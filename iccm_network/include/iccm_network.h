@@ -892,7 +892,7 @@ typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, 
  *
  * "http://host:port/path" and "https://..." are MCP over Streamable HTTP; without a path it is /mcp. The
  * client asks the server for MCP 2026-07-28 first, and opens a session (2025-11-25 or older) if the server
- * does not know it. It sends up to 8 requests at a time, each on a connection of its own that is kept for
+ * does not know it. It sends up to 8 requests at a time, each on a separate connection that is kept for
  * later ones; further requests wait. If the server closes a kept connection before it answers, the request
  * is repeated once on a new connection. A cancelled or expired request closes its connection. With
  * 2026-07-28, which has no "ping", a request of that method asks server/discover. Redirects are not

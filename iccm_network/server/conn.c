@@ -474,21 +474,21 @@ static void on_head(mcp__conn_t *conn) {
 
 /* ---- input ----------------------------------------------------------------------------------------- */
 
+size_t mcp__conn_after_feed(mcp__conn_t *conn, mcp__head_state_t state, void (*on_done)(mcp__conn_t *conn),
+                            size_t used) {
+  if (state == MCP__HEAD_DONE)
+    on_done(conn);
+  else if (state == MCP__HEAD_BAD)
+    mcp__conn_refuse(conn, conn->head->status, conn->head->problem);
+  return used;
+}
+
 static size_t take_head(mcp__conn_t *conn, const char *data, size_t len) {
   size_t used;
   if (conn->http != NULL && conn->head->bytes == 0)
     conn->http->since_ms = now(conn);
-  switch (mcp__head_feed(conn->head, data, len, &used)) {
-  case MCP__HEAD_DONE:
-    on_head(conn);
-    break;
-  case MCP__HEAD_BAD:
-    mcp__conn_refuse(conn, conn->head->status, conn->head->problem);
-    break;
-  case MCP__HEAD_MORE:
-    break;
-  }
-  return used;
+  mcp__head_state_t state = mcp__head_feed(conn->head, data, len, &used);
+  return mcp__conn_after_feed(conn, state, on_head, used);
 }
 
 static bool reads_head(const mcp__conn_t *conn) {

@@ -2,10 +2,10 @@
  *
  * Happy path: a POST brings one message, which its session serves; the response goes out by the exchange, and
  * the connection waits for the next request. Requests of 2026-07-28, and those without a session, are served
- * by the connection's own session, others by the one that they name. While a request is served nothing but
- * the end of the connection is looked for in the input. Failure: a request that cannot be served is refused,
- * and the connection closes. When the connection ends, the calls of its own session are cancelled; those of a
- * named session go on, as the older revisions want it, and their responses are dropped. */
+ * by the connection's own session, others by the one that they name. While a request is served,
+ * further input waits; only the end of the connection is noticed. Failure: a request that cannot be served is
+ * refused, and the connection closes. When the connection ends, the calls of its own session are cancelled;
+ * those of a named session go on, as the older revisions want it, and their responses are dropped. */
 #include "server/conn_parts.h"
 #include "transport/http_body.h"
 #include "transport/http_request.h"
@@ -109,7 +109,7 @@ static mcp__protocol_version_t named_version(const mcp__head_t *head) {
   return version;
 }
 
-/* A session of its own is made for each initialize. A body that holds the word somewhere else gets one, too,
+/* Each initialize gets a new session. A body that holds the word somewhere else gets one, too,
  * which ends with the request: mcp__http_session_t.is_temporary. */
 static bool may_initialize(const mcp__buf_t *body) {
   static const char word[] = "\"initialize\"";
@@ -205,17 +205,8 @@ size_t mcp__conn_http_take_body(mcp__conn_t *conn, const char *data, size_t len)
   size_t used;
   if (conn->http->phase != MCP__HTTP_READS_BODY)
     return 0;
-  switch (mcp__http_body_feed(conn->head, &conn->http->body, data, len, &used)) {
-  case MCP__HEAD_DONE:
-    take_message(conn);
-    break;
-  case MCP__HEAD_BAD:
-    mcp__conn_refuse(conn, conn->head->status, conn->head->problem);
-    break;
-  case MCP__HEAD_MORE:
-    break;
-  }
-  return used;
+  mcp__head_state_t state = mcp__http_body_feed(conn->head, &conn->http->body, data, len, &used);
+  return mcp__conn_after_feed(conn, state, take_message, used);
 }
 
 /* ---- requests ---------------------------------------------------------------------------------------- */
@@ -278,7 +269,7 @@ static void begin_stream(mcp__conn_t *conn) {
   if (session == NULL)
     return;
   hold_session(conn, session);
-  session->session.origin = &conn->http->exchange; /* the newest stream gets what is sent unasked */
+  session->session.origin = &conn->http->exchange; /* the newest stream gets the unsolicited messages */
   mcp__exchange_listen(&conn->http->exchange);
 }
 

@@ -8,6 +8,10 @@ void mcp__conn_enter(mcp__conn_t *conn, mcp__conn_state_t state);
 void mcp__conn_charge(mcp__conn_t *conn); /* buffers may have changed */
 void mcp__conn_start_closing(mcp__conn_t *conn);
 void mcp__conn_close_now(mcp__conn_t *conn);
+/* After input was fed to the parser of a head or body: calls on_done if it is complete, refuses if it is
+ * invalid. Returns used. */
+size_t mcp__conn_after_feed(mcp__conn_t *conn, mcp__head_state_t state, void (*on_done)(mcp__conn_t *conn),
+                            size_t used);
 /* Responds with a plain text, logs and counts it, and closes. */
 void mcp__conn_refuse(mcp__conn_t *conn, int status, const char *text);
 /* Whether there is memory to parse the message of a call; connections that hold more may be evicted. */

@@ -43,7 +43,7 @@ struct mcp__exchange {
   bool keep_alive;
   bool is_initialize; /* and it is answered */
   bool modern;        /* the request follows 2026-07-28 */
-  bool listens;       /* it is a GET: what is sent unasked goes here, and no response follows */
+  bool listens;       /* it is a GET: it gets unsolicited messages, and no response */
   bool takes_events;  /* it accepts text/event-stream, … */
   bool takes_json;    /* … and application/json */
   bool ends;          /* the message under way is the response */

@@ -77,7 +77,7 @@ static void wake_subscription(mcp__session_t *session, const mcp__subscription_t
     session->transport->wake(session, subscription->origin);
 }
 
-static void wake_unasked(mcp__session_t *session) {
+static void wake_unsolicited(mcp__session_t *session) {
   if (is_open(session, session->origin))
     session->transport->wake(session, session->origin);
 }
@@ -90,7 +90,7 @@ void mcp__session_tools_changed(mcp__session_t *session) {
   if (!session->initialized || session->protocol_version < MCP__2025_03_26)
     return;
   session->tools_changed = true;
-  wake_unasked(session);
+  wake_unsolicited(session);
 }
 
 void mcp__session_notify(mcp__session_t *session) {
@@ -101,7 +101,7 @@ void mcp__session_notify(mcp__session_t *session) {
   if (session->initialize_params == NULL)
     return;
   session->notification_due = true;
-  wake_unasked(session);
+  wake_unsolicited(session);
 }
 
 /* A peer that requests the capability gets a notification right after the response and at each later change.
@@ -450,7 +450,7 @@ static void begin_next(mcp__session_t *session) {
   mcp__call_abandon(call);
 }
 
-/* A call whose origin has ended begins all the same: it holds up no other. */
+/* A call whose origin has ended begins nevertheless: it must not delay others. */
 static bool may_begin_next(const mcp__session_t *session) {
   const void *origin = session->caller.waiting->origin;
   if (origin == NULL)

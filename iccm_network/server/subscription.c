@@ -1,4 +1,4 @@
-/* subscription.c: each message carries the id of the request that asked for it, in its _meta. */
+/* subscription.c: each message carries the id of its subscriptions/listen, in _meta. */
 #include "server/subscription.h"
 
 #include "mcp/modern.h"

@@ -1,5 +1,5 @@
-/* subscription.h: what one subscriptions/listen of 2026-07-28 asked for, and the messages that belong to it;
- * pure. */
+/* subscription.h: the notifications that one subscriptions/listen requested (2026-07-28), and the messages
+ * that belong to it; pure. */
 #ifndef MCP_SUBSCRIPTION_H
 #define MCP_SUBSCRIPTION_H
 
