@@ -325,7 +325,10 @@ enum {
    * (the single writer of a database) or for another service. All calls of such tools together use at most
    * six of the pool's eight threads, so that other tools are served meanwhile; further calls wait for a
    * thread. */
-  MCP_TOOL_WAITS = 16
+  MCP_TOOL_WAITS = 16,
+  /* Only administrators may call the tool (see mcp_server_set_tokens_file()). Use it for tools that delete
+   * data of others, or that change how the server works. */
+  MCP_TOOL_ADMIN = 32
 };
 
 /* Makes a C string of JSON that is written without escapes: MCP_JSON({"a": 1}) is "{\"a\": 1}". A line
@@ -465,6 +468,29 @@ MCP_EXPORT int mcp_server_set_allowed_hosts(mcp_server_t *server, const char *ho
  *
  * Loop thread. */
 MCP_EXPORT int mcp_server_set_auth_token(mcp_server_t *server, const char *token);
+
+/* Sets a file with tokens that peers may send instead of that of mcp_server_set_auth_token(), each with a
+ * name, a role and an end. Each line of the file is "NAME ROLE END sha256:HEX", where
+ * - NAME is 1 to 64 of A-Z a-z 0-9 - . _ @ ; it appears in the log,
+ * - ROLE is read, write or admin, and END is "never" or a time (see mcp_time_parse_end()),
+ * - HEX is the SHA-256 of the token in 64 hexadecimal digits; iccm token makes such a line.
+ * Empty lines and lines that begin with # are skipped. The file has at most 1,000 tokens and 256 KiB, and
+ * must not be writable by everybody.
+ *
+ * The role read may call tools whose annotations have "readOnlyHint": true, and see the pages and metrics;
+ * the role write may call all other tools except those with MCP_TOOL_ADMIN; the role admin may call all. A
+ * call that the role does not permit gets MCP_TOOL_ERROR. The token of mcp_server_set_auth_token() has the
+ * role admin, as has each peer of a server without tokens.
+ *
+ * The server reads the file at this call and at mcp_server_reload(). A connection whose token was removed or
+ * has reached its end is closed. file is copied; NULL means no file. Default: ICCM_TOKENS, or NULL. Returns 0
+ * or:
+ * - MCP_ESTATE: the server is started.
+ * - MCP_EINVAL: the file cannot be read or is invalid; mcp_last_error() names the line and the reason.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
+MCP_EXPORT int mcp_server_set_tokens_file(mcp_server_t *server, const char *file);
 
 /* Makes the server use TLS 1.2 and 1.3 only: wss://, and https:// for the pages. Both files are PEM.
  * cert_file holds the certificate, followed by the intermediate certificates; key_file holds its private
@@ -673,6 +699,11 @@ MCP_EXPORT int mcp_server_run_stdio(mcp_server_t *server);
  * Loop thread. */
 MCP_EXPORT int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop);
 
+/* Reads the files of the server's settings again: the tokens of mcp_server_set_tokens_file(). If a file
+ * cannot be read or is invalid, the log has the reason and the server continues with the old content. Returns
+ * 0, or the code of the first failure: MCP_EINVAL or MCP_ENOMEM. Loop thread. */
+MCP_EXPORT int mcp_server_reload(mcp_server_t *server);
+
 /* Returns the port of the server. Once it has been started this is the port in use, also if it was created
  * with port 0, or 0 if it serves standard input and output; before that it is the port given to
  * mcp_server_new(). Loop thread. */
@@ -740,6 +771,11 @@ MCP_EXPORT bool mcp_arg_bool(yyjson_val *args, const char *name, bool fallback);
 /* Returns the trace id of the call, or NULL. It comes from params._meta.trace_id, params._meta.traceparent
  * or the header X-Trace-ID, in this order. Borrowed until the call is ended. Thread of the call. */
 MCP_EXPORT const char *mcp_call_trace_id(const mcp_call_t *call);
+
+/* Returns the name of the token that admitted the caller (see mcp_server_set_tokens_file()), or NULL if the
+ * server requires none. The token of mcp_server_set_auth_token() has the name "ICCM_AUTH_TOKEN". Borrowed
+ * until the call is ended. Thread of the call. */
+MCP_EXPORT const char *mcp_call_token_name(const mcp_call_t *call);
 
 /* Writes one line about this call to the log, with its trace id, its span and the span of its parent.
  *

@@ -12,6 +12,7 @@ typedef enum mcp__call_status {
   MCP__CALL_CANCELLED,  /* the caller cancelled it or disconnected */
   MCP__CALL_BUSY,       /* rejected before the handler ran */
   MCP__CALL_INVALID,    /* arguments rejected by the schema, before the handler ran */
+  MCP__CALL_FORBIDDEN,  /* the caller's role does not suffice */
   MCP__CALL_STATUSES
 } mcp__call_status_t;
 

@@ -255,6 +255,22 @@ static int add_checked(const builder_t *builder, const char *member, const char 
   return status;
 }
 
+/* Adds the annotations, and derives the role that a caller needs. */
+static int add_annotations(const builder_t *builder) {
+  const mcp_tool_t *given = builder->given;
+  yyjson_doc *doc;
+  builder->tool->role = (given->flags & MCP_TOOL_ADMIN) != 0 ? MCP__ROLE_ADMIN : MCP__ROLE_WRITE;
+  int status = add_checked(builder, "annotations", given->annotations, annotations_rule);
+  if (status != 0 || given->annotations == NULL || builder->tool->role == MCP__ROLE_ADMIN)
+    return status;
+  status = read_json(builder, "annotations", given->annotations, &doc);
+  if (status == 0 && yyjson_is_true(yyjson_obj_get(yyjson_doc_get_root(doc), "readOnlyHint")))
+    builder->tool->role = MCP__ROLE_READ;
+  if (status == 0)
+    yyjson_doc_free(doc);
+  return status;
+}
+
 static int add_client_capabilities(const builder_t *builder) {
   static const char member[] = "client_capabilities";
   const char *text = builder->given->client_capabilities;
@@ -282,7 +298,7 @@ static int add_members(const builder_t *builder) {
   if (status == 0)
     status = add_client_capabilities(builder);
   if (status == 0)
-    status = add_checked(builder, "annotations", given->annotations, annotations_rule);
+    status = add_annotations(builder);
   return status == 0 ? add_checked(builder, "icons", given->icons, icons_rule) : status;
 }
 

@@ -3,6 +3,7 @@
 #define MCP_TOOLS_H
 
 #include "mcp/pagination.h"
+#include "mcp/role.h"
 #include "mcp/tool_counts.h"
 #include "mcp/tool_headers.h"
 #include "schema/schema.h"
@@ -18,6 +19,7 @@ typedef struct mcp__tool {
   mcp_tool_cb handler;
   void *arg;
   unsigned flags;
+  mcp__role_t role; /* that a caller needs */
   mcp__tool_headers_t headers;
   yyjson_doc *client_capabilities; /* that a client needs; NULL: none */
   mcp__tool_counts_t counts;

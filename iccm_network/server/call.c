@@ -838,6 +838,10 @@ const char *mcp_call_trace_id(const mcp_call_t *call) {
   return call->parent.trace.id;
 }
 
+const char *mcp_call_token_name(const mcp_call_t *call) {
+  return call->token_name;
+}
+
 yyjson_mut_doc *mcp_call_doc(mcp_call_t *call) {
   if (call->doc == NULL)
     call->doc = yyjson_mut_doc_new(&call->arena.alc);

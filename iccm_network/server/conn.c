@@ -5,6 +5,7 @@
  * scarce, so that a fast peer delays only itself. Failure: an HTTP response before the upgrade, a close frame
  * after it. Both are written, input is discarded for up to a second, and the connection is closed. Calls in
  * flight lose their session and run to their end. */
+#include "iccm_service.h"
 #include "server/conn_parts.h"
 
 #include "transport/http_request.h"
@@ -142,6 +143,7 @@ static void on_closed(mcp__stream_t *stream) {
   mcp__ws_deinit(&conn->ws);
   mcp__conn_http_free(conn);
   mcp__buf_deinit(&conn->input);
+  mcp__token_release(conn->peer.token);
   mcp__session_deinit(&conn->session);
   if (conn->session.caller.address != NULL)
     mcp__budget_leave(&all->memory, conn->session.caller.address);
@@ -451,8 +453,11 @@ static void refuse_method(mcp__conn_t *conn) {
 static void on_head(mcp__conn_t *conn) {
   const mcp__conns_t *all = conn->all;
   mcp__http_request_kind_t kind = mcp__head_request_kind(conn->head);
-  const char *auth_problem = mcp__auth_problem(&all->auth, conn->head), *origin_problem = NULL;
-  if (!all->auth.required || auth_problem != NULL) /* only an authorized peer can give a page the token */
+  mcp__token_t *token;
+  const char *auth_problem = mcp__auth_problem(&all->auth, conn->head, &token), *origin_problem = NULL;
+  mcp__peer_set_token(&conn->peer, token);
+  if (!mcp__auth_is_required(&all->auth) ||
+      auth_problem != NULL) /* only an authorized peer can give a page the token */
     origin_problem = mcp__origins_problem(&all->origins, conn->head, kind, conn->stream.tls != NULL);
   if (kind == MCP__HTTP_INVALID)
     mcp__conn_refuse(conn, conn->head->status, conn->head->problem);
@@ -653,7 +658,7 @@ static bool find_slot(mcp__conns_t *all) {
  * evict another handshake. */
 static const char *admission_problem(mcp__conns_t *all, const struct sockaddr *address, int *status) {
   *status = 403;
-  if (!all->allow_public && !all->auth.required && !mcp__peer_is_private(address))
+  if (!all->allow_public && !mcp__auth_is_required(&all->auth) && !mcp__peer_is_private(address))
     return "only private addresses may connect: set ICCM_AUTH_TOKEN or ICCM_ALLOW_PUBLIC=1 on the server to "
            "admit others\n";
   *status = 503;
@@ -839,8 +844,18 @@ static void tick_http(mcp__conn_t *conn, uint64_t now_ms) {
     mcp__conn_http_tick(conn, now_ms);
 }
 
+/* A file that was read again, or the time, has ended the token that admitted the peer. */
+static void end_admission(mcp__conn_t *conn) {
+  if (conn->state == MCP__CONN_OPEN)
+    close_with(conn, MCP__CLOSE_POLICY, "the token has ended");
+  else if (conn->state == MCP__CONN_HTTP)
+    mcp__conn_close_now(conn);
+}
+
 static void tick(mcp__conn_t *conn, uint64_t now_ms) {
   uint64_t age = now_ms - conn->since_ms;
+  if (conn->peer.token != NULL && mcp__token_has_ended(conn->peer.token, mcp_time_now_us()))
+    end_admission(conn);
   if (conn->state == MCP__CONN_OPEN)
     tick_open(conn, now_ms);
   else if (conn->state == MCP__CONN_HTTP)

@@ -143,7 +143,7 @@ static bool choose_session(mcp__conn_t *conn) {
   conn->session.protocol_version = version;
   if (version >= MCP__2026_07_28)
     return true; /* it knows no sessions */
-  mcp__http_session_t *session = id != NULL ? mcp__http_sessions_find(all, id) : NULL;
+  mcp__http_session_t *session = id != NULL ? mcp__http_sessions_find(all, id, conn->peer.token) : NULL;
   if (id != NULL && session == NULL) {
     respond_error(conn, 404, "no such session: send initialize without Mcp-Session-Id\n");
     return false;
@@ -258,7 +258,7 @@ static mcp__http_session_t *named_session(mcp__conn_t *conn) {
     respond_error(conn, 405, "only POST is supported here, unless Mcp-Session-Id names a session\n");
     return NULL;
   }
-  session = mcp__http_sessions_find(&conn->all->http_sessions, id);
+  session = mcp__http_sessions_find(&conn->all->http_sessions, id, conn->peer.token);
   if (session == NULL)
     respond_error(conn, 404, "no such session: send initialize without Mcp-Session-Id\n");
   return session;

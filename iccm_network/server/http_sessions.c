@@ -2,6 +2,8 @@
  * use stand; at most MCP__HTTP_MAX_SESSIONS are compared. */
 #include "server/http_sessions.h"
 
+#include "iccm_service.h"
+
 #include <assert.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -65,6 +67,7 @@ mcp__http_session_t *mcp__http_sessions_new(mcp__http_sessions_t *all, const mcp
   }
   mcp__caller_t *caller = &session->session.caller;
   session->peer = *opener->caller.peer;
+  mcp__token_hold(session->peer.token);
   session->used_ms = now_ms;
   session->is_temporary = true;
   mcp__session_init(&session->session, opener->service, transport, &session->peer, session);
@@ -75,9 +78,10 @@ mcp__http_session_t *mcp__http_sessions_new(mcp__http_sessions_t *all, const mcp
   return session;
 }
 
-mcp__http_session_t *mcp__http_sessions_find(const mcp__http_sessions_t *all, const char *id) {
+mcp__http_session_t *mcp__http_sessions_find(const mcp__http_sessions_t *all, const char *id,
+                                             const mcp__token_t *token) {
   mcp__http_session_t *session = all->first;
-  while (session != NULL && strcmp(session->id, id) != 0)
+  while (session != NULL && (strcmp(session->id, id) != 0 || session->peer.token != token))
     session = session->next;
   return session;
 }
@@ -104,6 +108,7 @@ void mcp__http_sessions_end(mcp__http_sessions_t *all, mcp__http_session_t *sess
   mcp__session_close(&session->session);
   mcp__budget_release(session->session.caller.calls->memory, session->session.caller.address);
   mcp__session_deinit(&session->session);
+  mcp__token_release(session->peer.token);
   mcp__free(session);
 }
 
@@ -111,8 +116,11 @@ static bool has_expired(const mcp__http_session_t *session, uint64_t now_ms) {
   if (session->requests > 0)
     return false;
   const mcp__caller_t *caller = &session->session.caller;
-  return session->is_temporary || (caller->in_flight == NULL && caller->waiting == NULL &&
-                                   now_ms - session->used_ms > MCP__HTTP_SESSION_IDLE_MS);
+  const mcp__token_t *token = session->peer.token;
+  bool has_ended = token != NULL && mcp__token_has_ended(token, mcp_time_now_us());
+  return has_ended || session->is_temporary ||
+         (caller->in_flight == NULL && caller->waiting == NULL &&
+          now_ms - session->used_ms > MCP__HTTP_SESSION_IDLE_MS);
 }
 
 void mcp__http_sessions_tick(mcp__http_sessions_t *all, uint64_t now_ms) {

@@ -31,7 +31,9 @@ typedef struct mcp__http_sessions {
  * are in use. */
 mcp__http_session_t *mcp__http_sessions_new(mcp__http_sessions_t *all, const mcp__session_t *opener,
                                             const mcp__transport_t *transport, uint64_t now_ms);
-mcp__http_session_t *mcp__http_sessions_find(const mcp__http_sessions_t *all, const char *id); /* or NULL */
+/* Returns the session of this id that the token opened, or NULL. */
+mcp__http_session_t *mcp__http_sessions_find(const mcp__http_sessions_t *all, const char *id,
+                                             const mcp__token_t *token);
 void mcp__http_session_keep(
     mcp__http_session_t *session); /* initialize was answered: not temporary any more */
 /* A request or stream begins, and ends. */
@@ -39,7 +41,8 @@ void mcp__http_session_hold(mcp__http_sessions_t *all, mcp__http_session_t *sess
 void mcp__http_session_release(mcp__http_session_t *session, uint64_t now_ms);
 /* Ends a session without requests: abandons its calls and frees it. */
 void mcp__http_sessions_end(mcp__http_sessions_t *all, mcp__http_session_t *session);
-/* Ends those that were idle for too long, and temporary ones; begins the calls that wait. */
+/* Ends those that were idle for too long or whose token has ended, and temporary ones; begins the calls that
+ * wait. */
 void mcp__http_sessions_tick(mcp__http_sessions_t *all, uint64_t now_ms);
 void mcp__http_sessions_end_all(mcp__http_sessions_t *all); /* their requests have ended */
 

@@ -211,6 +211,16 @@ int mcp_server_port(const mcp_server_t *server) {
   return server->port;
 }
 
+int mcp_server_reload(mcp_server_t *server) {
+  int status = mcp__auth_reload(&server->conns.auth);
+  if (status != 0)
+    mcp_log(MCP_LOG_ERROR, server->name, "cannot reload the tokens, keeping the old ones: %s",
+            status == UV_EINVAL ? mcp_last_error() : mcp_strerror(status));
+  else if (server->conns.auth.file != NULL)
+    mcp_log(MCP_LOG_INFO, server->name, "tokens reloaded");
+  return status;
+}
+
 /* ---- signals --------------------------------------------------------------------------------------- */
 
 /* A loop that mcp_loop_run() runs. */

@@ -50,6 +50,12 @@ static void add_ms(event_data_t *data, const char *key, uint64_t ns) {
   data->status = mcp__buf_first_error(data->status, mcp__buf_thousandths(&data->text, (ns + 500) / 1000));
 }
 
+static void add_peer(event_data_t *data, const mcp__peer_t *peer) {
+  add_text(data, "client", peer->name);
+  if (peer->token != NULL)
+    add_text(data, "caller", peer->token->name);
+}
+
 static void log_line(mcp__server_log_t *log, mcp__log_record_t *entry, event_data_t *data, unsigned where) {
   entry->part = log->component;
   if (entry->time_us == 0)
@@ -94,6 +100,18 @@ void mcp__server_log_running(mcp__server_log_t *log, int port) {
   log_line(log, &entry, &data, MCP__LOG_SHIP);
 }
 
+/* ---- peers ----------------------------------------------------------------------------------------- */
+
+void mcp__peer_set_token(mcp__peer_t *peer, mcp__token_t *token) {
+  mcp__token_hold(token);
+  mcp__token_release(peer->token);
+  peer->token = token;
+}
+
+bool mcp__peer_may_call(const mcp__peer_t *peer, const mcp__tool_t *tool) {
+  return peer->token == NULL || mcp__token_has_role(peer->token, tool->role);
+}
+
 /* ---- connections ------------------------------------------------------------------------------------ */
 
 static void log_connected(const mcp__peer_t *peer, unsigned to) {
@@ -101,7 +119,7 @@ static void log_connected(const mcp__peer_t *peer, unsigned to) {
       .level = MCP_LOG_DEBUG, .message = "Client connected", .time_us = peer->since_us};
   event_data_t data;
   begin(&data);
-  add_text(&data, "client", peer->name);
+  add_peer(&data, peer);
   log_line(peer->log, &entry, &data, to);
 }
 
@@ -125,7 +143,7 @@ void mcp__server_log_disconnected(const mcp__peer_t *peer, int level, int code, 
   if (!mcp__log_shipper_wants(peer->log->logger, level))
     return;
   begin(&data);
-  add_text(&data, "client", peer->name);
+  add_peer(&data, peer);
   if (code != 0)
     add_number(&data, "code", code);
   if (*reason != '\0')
@@ -178,7 +196,7 @@ void mcp__server_log_request(mcp__peer_t *peer, const char *trace_id, const mcp_
   if (mcp__is_log_traffic(tool) || !mcp__log_shipper_wants(peer->log->logger, MCP_LOG_TRACE))
     return;
   begin(&data);
-  add_text(&data, "client", peer->name);
+  add_peer(&data, peer);
   if (message->method != NULL && yyjson_get_len(message->method) <= MAX_ARGUMENT_BYTES)
     add_text(&data, "method", yyjson_get_str(message->method));
   if (message->id_len <= MAX_ARGUMENT_BYTES) {
@@ -197,7 +215,7 @@ void mcp__server_log_call_refused(const mcp__peer_t *peer, const char *trace_id,
     return;
   begin(&data);
   add_text(&data, "tool_name", tool->name);
-  add_text(&data, "client", peer->name);
+  add_peer(&data, peer);
   add_text(&data, "error", problem);
   add_number(&data, "code", code);
   log_line(peer->log, &entry, &data, where(peer));
@@ -213,7 +231,7 @@ static void begin_call(event_data_t *data, mcp__log_record_t *entry, const mcp__
   begin(data);
   add_text(data, "tool_name", call->tool->name);
   if (call->peer != NULL)
-    add_text(data, "client", call->peer->name);
+    add_peer(data, call->peer);
 }
 
 void mcp__server_log_call_started(const mcp__call_event_t *call, yyjson_val *args, size_t message_bytes,

@@ -7,6 +7,7 @@
 #include "mcp/tools.h"
 #include "transport/peer_addr.h"
 #include "transport/rate_limit.h"
+#include "transport/tokens.h"
 
 enum {
   MCP__SERVER_LOG_MAX_REASONS = 64, /* reasons with separate lines; fewer are in use */
@@ -32,8 +33,12 @@ typedef struct mcp__peer {
   char name[MCP__PEER_NAME_SIZE];
   int64_t since_us; /* time of connection, since the epoch */
   uint64_t requests;
-  bool log_shipping; /* its events are shipped, because it made a call that is not log traffic */
+  bool log_shipping;   /* its events are shipped, because it made a call that is not log traffic */
+  mcp__token_t *token; /* held: it admitted the peer; NULL: the server requires none */
 } mcp__peer_t;
+
+void mcp__peer_set_token(mcp__peer_t *peer, mcp__token_t *token); /* NULL: none */
+bool mcp__peer_may_call(const mcp__peer_t *peer, const mcp__tool_t *tool);
 
 void mcp__server_log_running(mcp__server_log_t *log, int port); /* port 0: standard input and output */
 void mcp__server_log_message(mcp__server_log_t *log, const char *message);

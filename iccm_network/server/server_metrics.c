@@ -61,8 +61,8 @@ static int write_refusals(const mcp__server_counters_t *counters, mcp__buf_t *ou
 
 static int write_calls(const mcp__tools_t *tools, mcp__buf_t *out) {
   static const char name[] = "iccm_calls_total";
-  static const char *const statuses[MCP__CALL_STATUSES] = {"ok",        "tool_error", "error",  "timed_out",
-                                                           "cancelled", "busy",       "invalid"};
+  static const char *const statuses[MCP__CALL_STATUSES] = {"ok",        "tool_error", "error",   "timed_out",
+                                                           "cancelled", "busy",       "invalid", "forbidden"};
   int status = mcp__expose_header(out, name, MCP_COUNTER, "Calls that have ended, by tool and outcome.");
   for (size_t i = 0; i < tools->count; i++) {
     for (size_t status_index = 0; status_index < MCP__CALL_STATUSES; status_index++) {

@@ -24,10 +24,20 @@ enum {
 
 static const int64_t MAX_MAX_MEMORY = (int64_t)1 << 40;
 
-static int read_token(mcp_server_t *server) {
-  const char *token;
+static int read_tokens(mcp_server_t *server) {
+  const char *token, *file = mcp_env_text("ICCM_TOKENS", NULL);
+  char cause[400];
   int status = mcp__token_from_environment(&token);
-  return status == 0 ? mcp__auth_set(&server->conns.auth, token) : status;
+  if (status == 0)
+    status = mcp__auth_set_token(&server->conns.auth, token);
+  if (status != 0 || file == NULL)
+    return status;
+  status = mcp__auth_set_file(&server->conns.auth, file);
+  if (status == UV_EINVAL) {
+    snprintf(cause, sizeof cause, "%s", mcp_last_error());
+    mcp__set_last_error("invalid ICCM_TOKENS: %s", cause);
+  }
+  return status;
 }
 
 static void take_defaults(mcp_server_t *server) {
@@ -38,7 +48,7 @@ static void take_defaults(mcp_server_t *server) {
 
 static int read_limits(mcp_server_t *server) {
   int64_t message = 0, memory = 0, connections = 0, connects = 0, messages = 0;
-  int status = read_token(server);
+  int status = read_tokens(server);
   if (status == 0)
     status = mcp__certificate_from_environment(&server->conns.certificate);
   if (status != 0)
@@ -198,7 +208,11 @@ int mcp_server_set_allowed_hosts(mcp_server_t *server, const char *hosts) {
 }
 
 int mcp_server_set_auth_token(mcp_server_t *server, const char *token) {
-  return mcp__server_is_started(server) ? MCP_ESTATE : mcp__auth_set(&server->conns.auth, token);
+  return mcp__server_is_started(server) ? MCP_ESTATE : mcp__auth_set_token(&server->conns.auth, token);
+}
+
+int mcp_server_set_tokens_file(mcp_server_t *server, const char *file) {
+  return mcp__server_is_started(server) ? MCP_ESTATE : mcp__auth_set_file(&server->conns.auth, file);
 }
 
 int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file) {

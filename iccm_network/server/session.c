@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { ROLE_PROBLEM_SIZE = 320 };
+
 static mcp__session_t *session_of(mcp__caller_t *caller) {
   return (mcp__session_t *)(void *)caller;
 }
@@ -265,11 +267,26 @@ static int render_dispatch_result(mcp__buf_t *out, const mcp__response_context_t
     status = mcp__buf_first_error(status, mcp__buf_puts(out, result->json_suffix));
     return mcp__buf_first_error(status, mcp__buf_puts(out, "}"));
   }
-  if (result->action == MCP__DO_REFUSE_CALL &&
-      to->protocol_version >= MCP__2025_11_25) /* required by that version */
+  bool is_result = to->protocol_version >= MCP__2025_11_25; /* required by that version for arguments */
+  if (result->action == MCP__DO_REFUSE_CALL && (is_result || result->code == MCP_TOOL_ERROR))
     return mcp__response_tool_error(out, to, result->code, result->problem, NULL, 0);
   return mcp__jsonrpc_error(out, to->id, to->id_len, result->code, result->problem, result->data,
                             result->data_len);
+}
+
+/* Turns a call into a refusal if the role of the caller does not suffice. */
+static void check_role(const mcp__session_t *session, mcp_call_t *call, mcp__dispatch_result_t *result) {
+  const mcp__peer_t *peer = session->caller.peer;
+  const mcp__tool_t *tool = result->tool;
+  if (mcp__peer_may_call(peer, tool))
+    return;
+  char *text = mcp__arena_alloc(&call->arena, ROLE_PROBLEM_SIZE);
+  if (text != NULL)
+    snprintf(text, ROLE_PROBLEM_SIZE, "%s needs the role %s: the token \"%s\" has the role %s", tool->name,
+             mcp__role_name(tool->role), peer->token->name, mcp__role_name(peer->token->role));
+  result->action = MCP__DO_REFUSE_CALL;
+  result->code = MCP_TOOL_ERROR;
+  result->problem = text != NULL ? text : "the role of the token does not suffice";
 }
 
 static void refuse_duplicate_id(mcp__dispatch_result_t *result) {
@@ -294,10 +311,11 @@ static void cancel(mcp__session_t *session, const char *id, size_t id_len) {
     session->transport->drop(session, origin);
 }
 
-static const char *copy_trace_id(const mcp__session_t *session, mcp__arena_t *arena) {
-  size_t size = session->trace_id != NULL ? strlen(session->trace_id) + 1 : 0;
+/* A call may outlive its session. */
+static const char *copy_text(const char *text, mcp__arena_t *arena) {
+  size_t size = text != NULL ? strlen(text) + 1 : 0;
   char *copy = size > 0 ? mcp__arena_alloc(arena, size) : NULL;
-  return copy != NULL ? memcpy(copy, session->trace_id, size) : NULL; /* the call may outlive the session */
+  return copy != NULL ? memcpy(copy, text, size) : NULL;
 }
 
 static void run(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_result_t *result) {
@@ -305,6 +323,8 @@ static void run(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_r
   call->to.shaped = result->tool->output != NULL;
   call->tool = mcp__tool_hold(result->tool);
   call->args = result->args;
+  const mcp__token_t *token = session->caller.peer->token;
+  call->token_name = token != NULL ? copy_text(token->name, &call->arena) : NULL;
   call->progress_token = call->no_response ? NULL : result->progress_token;
   call->progress_last = -INFINITY;
   call->parent.trace.span = mcp__span_new();
@@ -348,7 +368,7 @@ static void reply(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch
   mcp__caller_t *caller = &session->caller;
   const char *trace_id = call->parent.trace.id;
   if (result->action == MCP__DO_REFUSE_CALL)
-    result->tool->counts.calls[MCP__CALL_INVALID]++;
+    result->tool->counts.calls[result->code == MCP_TOOL_ERROR ? MCP__CALL_FORBIDDEN : MCP__CALL_INVALID]++;
   else if (result->action == MCP__DO_REFUSE && !session->from_doctor)
     mcp__count_refusal(&session->service->counters, result->code);
   if (result->tool != NULL)
@@ -377,9 +397,12 @@ static void act_on(mcp__session_t *session, mcp_call_t *call, const mcp__message
   bool is_modern = result->protocol_version >= MCP__2026_07_28 && members != NULL;
   call->to = (mcp__response_context_t){message->id,    message->id_len, result->protocol_version,
                                        result->direct, false,           is_modern ? members : ""};
-  call->parent.trace.id = result->trace_id != NULL ? result->trace_id : copy_trace_id(session, &call->arena);
+  call->parent.trace.id =
+      result->trace_id != NULL ? result->trace_id : copy_text(session->trace_id, &call->arena);
   if (!call->no_response)
     mcp__server_log_request(session->caller.peer, call->parent.trace.id, message, result->tool);
+  if (result->action == MCP__DO_CALL)
+    check_role(session, call, result);
   if (result->action == MCP__DO_CALL) {
     run(session, call, result);
     return;

@@ -22,14 +22,14 @@ Test(auth, what_can_be_a_token) {
   static const char *const valid[] = {"a", "0", TOKEN, "secret", "A=", "-", "/"};
   static const char *const invalid[] = {"",      "=",   "==",   "a=b", "a b", " a",        "a ",    "a\n",
                                         "a\r\n", "a,b", "a\"b", "a\\", "a;b", "a\xc3\xa4", "a\x7f", "a\t"};
-  char text[MCP__AUTH_TOKEN_MAX + 2];
+  char text[MCP__TOKEN_MAX + 2];
   for (size_t i = 0; i < sizeof valid / sizeof *valid; i++)
     cr_expect(mcp__token_valid(valid[i]), "%s", valid[i]);
   for (size_t i = 0; i < sizeof invalid / sizeof *invalid; i++)
     cr_expect(!mcp__token_valid(invalid[i]), "%s", invalid[i]);
-  snprintf(text, sizeof text, "%0*d", MCP__AUTH_TOKEN_MAX, 0);
+  snprintf(text, sizeof text, "%0*d", MCP__TOKEN_MAX, 0);
   cr_expect(mcp__token_valid(text));
-  snprintf(text, sizeof text, "%0*d", MCP__AUTH_TOKEN_MAX + 1, 0);
+  snprintf(text, sizeof text, "%0*d", MCP__TOKEN_MAX + 1, 0);
   cr_expect(!mcp__token_valid(text));
 }
 
@@ -40,11 +40,13 @@ static const char *problem_of(const char *token, const char *headers) {
   size_t used;
   char text[4000];
   snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", headers);
-  cr_assert_eq(mcp__auth_set(&auth, token), 0);
+  cr_assert_eq(mcp__auth_set_token(&auth, token), 0);
   cr_assert_eq(mcp__head_init(&head, true), 0);
   cr_assert_eq(mcp__head_feed(&head, text, strlen(text), &used), MCP__HEAD_DONE, "%s: %s", headers,
                head.problem);
-  const char *problem = mcp__auth_problem(&auth, &head);
+  mcp__token_t *found;
+  const char *problem = mcp__auth_problem(&auth, &head, &found);
+  cr_assert_eq(found != NULL, token != NULL && problem == NULL);
   mcp__head_deinit(&head);
   mcp__auth_wipe(&auth);
   return problem;
@@ -111,8 +113,8 @@ Test(auth, nothing_is_asked_for) {
 }
 
 Test(auth, the_longest_token_fits_both_places) {
-  char token[MCP__AUTH_TOKEN_MAX + 1], headers[2000];
-  snprintf(token, sizeof token, "%0*d", MCP__AUTH_TOKEN_MAX, 0);
+  char token[MCP__TOKEN_MAX + 1], headers[2000];
+  snprintf(token, sizeof token, "%0*d", MCP__TOKEN_MAX, 0);
   snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", token);
   cr_expect_null(problem_of(token, headers));
   snprintf(headers, sizeof headers, "Sec-WebSocket-Protocol: mcp, mcp.auth.%s\r\n", token);
@@ -131,12 +133,12 @@ Test(auth,
 
 Test(auth, settings) {
   mcp__auth_t auth = {0};
-  cr_expect_eq(mcp__auth_set(&auth, "fine"), 0);
+  cr_expect_eq(mcp__auth_set_token(&auth, "fine"), 0);
   mcp__auth_t before = auth;
-  cr_expect_eq(mcp__auth_set(&auth, "not fine"), UV_EINVAL);
+  cr_expect_eq(mcp__auth_set_token(&auth, "not fine"), UV_EINVAL);
   cr_expect_eq(memcmp(&auth, &before, sizeof auth), 0, "unchanged");
-  cr_expect_eq(mcp__auth_set(&auth, NULL), 0);
-  cr_expect(!auth.required);
+  cr_expect_eq(mcp__auth_set_token(&auth, NULL), 0);
+  cr_expect(!mcp__auth_is_required(&auth));
 }
 
 Test(auth, environment) {
