@@ -356,15 +356,18 @@ int conversations_add_tools(conversations_t *conversations, mcp_server_t *server
       {.name = "conversation_begin",
        .description = "Start a new conversation and return its ID",
        .input_schema = begin_schema,
+       .annotations = MCP_ADDS,
        .handler = conversation_begin},
       {.name = "conversation_store_message",
        .description = "Store a single message in a conversation",
        .input_schema = store_message_schema,
+       .annotations = MCP_ADDS,
        .handler = conversation_store_message},
       {.name = "conversation_store_messages_bulk",
        .description =
            "Store multiple messages at once (up to 1000). Supports file references for large payloads.",
        .input_schema = store_messages_bulk_schema,
+       .annotations = MCP_ADDS,
        .handler = conversation_store_messages_bulk,
        .flags = MCP_TOOL_BLOCKING},
   };

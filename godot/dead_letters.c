@@ -187,14 +187,17 @@ int dead_letters_add_tools(dead_letters_t *dead, mcp_server_t *server, queue_t *
        .description = "List dead letters: log entries that the store refuses, the oldest first. A page may "
                       "hold fewer than the limit; offset passes over those that were read",
        .input_schema = list_schema,
+       .annotations = MCP_READS,
        .handler = list},
       {.name = "godot_dead_replay",
        .description = "Give dead letters back to the queue; those that do not hold their whole entry stay",
        .input_schema = limit_schema,
+       .annotations = MCP_CHANGES,
        .handler = replay},
       {.name = "godot_dead_discard",
        .description = "Remove dead letters for good",
        .input_schema = limit_schema,
+       .annotations = MCP_CHANGES,
        .handler = discard},
   };
   int status = 0;
@@ -202,7 +205,8 @@ int dead_letters_add_tools(dead_letters_t *dead, mcp_server_t *server, queue_t *
   for (size_t i = 0; status == 0 && i < sizeof tools / sizeof tools[0]; i++) {
     mcp_tool_t tool = tools[i];
     tool.arg = dead;
-    tool.flags = MCP_TOOL_STRICT | MCP_TOOL_UNLISTED; /* for operators, not for models that log */
+    tool.flags =
+        MCP_TOOL_STRICT | MCP_TOOL_UNLISTED | MCP_TOOL_ADMIN; /* for operators, not for models that log */
     status = mcp_server_add_tool(server, &tool);
   }
   return status;

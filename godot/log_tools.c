@@ -321,23 +321,27 @@ static const mcp_tool_t table[] = {
      .input_schema = log_schema,
      .handler = logger_log,
      .flags = MCP_TOOL_LOG_TRAFFIC,
+     .annotations = MCP_ADDS,
      .unlisted_properties = level_unlisted_properties},
     {.name = "logger_query",
      .description = "Query logs from storage (proxies to Dewey)",
      .input_schema = query_schema,
      .handler = logger_query,
-     .flags = STRICT_LOG_TRAFFIC},
+     .flags = STRICT_LOG_TRAFFIC,
+     .annotations = MCP_READS},
     {.name = "logger_clear",
      .description = "Clear logs from storage (proxies to Dewey)",
      .input_schema = clear_schema,
      .handler = logger_clear,
-     .flags = STRICT_LOG_TRAFFIC,
+     .flags = STRICT_LOG_TRAFFIC | MCP_TOOL_ADMIN,
+     .annotations = MCP_CHANGES,
      .unlisted_properties = clear_unlisted_properties},
     {.name = "logger_set_level",
      .description = "Set log level for a component",
      .input_schema = set_level_schema,
      .handler = logger_set_level,
-     .flags = STRICT_LOG_TRAFFIC,
+     .flags = STRICT_LOG_TRAFFIC | MCP_TOOL_ADMIN,
+     .annotations = MCP_CHANGES,
      .unlisted_properties = level_unlisted_properties},
 };
 
@@ -346,7 +350,8 @@ static const mcp_tool_t remove_level_tool = {.name = "godot_remove_level",
                                              .description = "Remove a component's log level",
                                              .input_schema = remove_level_schema,
                                              .handler = remove_level,
-                                             .flags = STRICT_LOG_TRAFFIC | MCP_TOOL_UNLISTED};
+                                             .flags = STRICT_LOG_TRAFFIC | MCP_TOOL_UNLISTED | MCP_TOOL_ADMIN,
+                                             .annotations = MCP_CHANGES};
 
 static int add_tools(log_tools_t *tools, mcp_server_t *server) {
   mcp_tool_t tool = remove_level_tool;

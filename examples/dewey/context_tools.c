@@ -160,12 +160,12 @@ void context_tools(dewey_t *dewey, mcp_tool_t tools[CONTEXT_TOOLS]) {
   enum { BY_ARGUMENTS = MCP_TOOL_BLOCKING | MCP_TOOL_STRICT };
   const mcp_tool_t table[CONTEXT_TOOLS] = {
       {"dewey_get_startup_context", "Get the active startup context or a specific one by name", get_schema,
-       on_get, dewey, BY_ARGUMENTS},
+       on_get, dewey, BY_ARGUMENTS, .annotations = MCP_READS},
       {"dewey_set_startup_context", "Create or update a startup context", set_schema, on_set, dewey,
-       BY_ARGUMENTS | MCP_TOOL_WAITS},
+       BY_ARGUMENTS | MCP_TOOL_WAITS, .annotations = MCP_CHANGES},
       {"dewey_list_startup_contexts", "List all available startup contexts", list_schema, on_list, dewey,
-       BY_ARGUMENTS},
+       BY_ARGUMENTS, .annotations = MCP_READS},
       {"dewey_delete_startup_context", "Delete a startup context", delete_schema, on_delete, dewey,
-       BY_ARGUMENTS | MCP_TOOL_WAITS}};
+       BY_ARGUMENTS | MCP_TOOL_WAITS, .annotations = MCP_CHANGES}};
   memcpy(tools, table, sizeof table);
 }

@@ -352,19 +352,19 @@ void conversation_tools(dewey_t *dewey, mcp_tool_t tools[CONVERSATION_TOOLS]) {
   enum { STORES = MCP_TOOL_BLOCKING | MCP_TOOL_WAITS, BY_ARGUMENTS = MCP_TOOL_BLOCKING | MCP_TOOL_STRICT };
   const mcp_tool_t table[CONVERSATION_TOOLS] = {
       {"dewey_begin_conversation", "Start a new conversation and return its ID", begin_schema, on_begin,
-       dewey, STORES},
+       dewey, STORES, .annotations = MCP_ADDS},
       {"dewey_store_message", "Store a single message in a conversation", store_message_schema,
-       on_store_message, dewey, STORES},
+       on_store_message, dewey, STORES, .annotations = MCP_ADDS},
       {"dewey_store_messages_bulk",
        "Store multiple messages at once (up to 1000). Supports file references for large payloads.",
-       bulk_schema, on_bulk, dewey, STORES},
+       bulk_schema, on_bulk, dewey, STORES, .annotations = MCP_ADDS},
       {"dewey_get_conversation", "Retrieve all messages from a conversation", get_schema, on_get, dewey,
-       BY_ARGUMENTS},
+       BY_ARGUMENTS, .annotations = MCP_READS},
       {"dewey_list_conversations", "List conversations with pagination and filtering", list_schema, on_list,
-       dewey, BY_ARGUMENTS},
+       dewey, BY_ARGUMENTS, .annotations = MCP_READS},
       {"dewey_delete_conversation", "Delete a conversation and all its messages", delete_schema, on_delete,
-       dewey, BY_ARGUMENTS | MCP_TOOL_WAITS},
-      {"dewey_search", "Full-text search across all messages", search_schema, on_search, dewey,
-       BY_ARGUMENTS}};
+       dewey, BY_ARGUMENTS | MCP_TOOL_WAITS, .annotations = MCP_CHANGES},
+      {"dewey_search", "Full-text search across all messages", search_schema, on_search, dewey, BY_ARGUMENTS,
+       .annotations = MCP_READS}};
   memcpy(tools, table, sizeof table);
 }

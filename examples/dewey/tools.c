@@ -553,13 +553,14 @@ void dewey_tools(dewey_t *dewey, mcp_tool_t tools[DEWEY_TOOLS + 1]) {
   enum { FLAGS = MCP_TOOL_BLOCKING | MCP_TOOL_LOG_TRAFFIC, BY_ARGUMENTS = FLAGS | MCP_TOOL_STRICT };
   const mcp_tool_t log_tools[] = {
       {"dewey_store_logs_batch", "Store a batch of log entries (up to 1,000)", store_logs_batch_schema,
-       on_store_logs_batch, dewey, FLAGS | MCP_TOOL_WAITS},
+       on_store_logs_batch, dewey, FLAGS | MCP_TOOL_WAITS, .annotations = MCP_ADDS},
       {"dewey_query_logs", "Query logs with various filters", query_logs_schema, on_query_logs, dewey,
-       BY_ARGUMENTS},
+       BY_ARGUMENTS, .annotations = MCP_READS},
       {"dewey_clear_logs", "Clear logs older than a time, by component and level", clear_logs_schema,
-       on_clear_logs, dewey, BY_ARGUMENTS | MCP_TOOL_WAITS, .unlisted_properties = clear_logs_unlisted},
+       on_clear_logs, dewey, BY_ARGUMENTS | MCP_TOOL_WAITS | MCP_TOOL_ADMIN, .annotations = MCP_CHANGES,
+       .unlisted_properties = clear_logs_unlisted},
       {"dewey_get_log_stats", "Get statistics about the logs table", get_log_stats_schema, on_get_log_stats,
-       dewey, BY_ARGUMENTS}};
+       dewey, BY_ARGUMENTS, .annotations = MCP_READS}};
   const mcp_tool_t end = MCP_TOOL_END;
   conversation_tools(dewey, tools);
   context_tools(dewey, tools + CONVERSATION_TOOLS);

@@ -527,19 +527,19 @@ void horace_tools(horace_t *horace, mcp_tool_t tools[HORACE_TOOLS + 1]) {
   enum { STORES = MCP_TOOL_BLOCKING | MCP_TOOL_WAITS, BY_ARGUMENTS = MCP_TOOL_BLOCKING | MCP_TOOL_STRICT };
   const mcp_tool_t table[HORACE_TOOLS + 1] = {
       {"horace_register_file", "Register a file with Horace catalog", register_schema, on_register, horace,
-       STORES},
+       STORES, .annotations = MCP_ADDS},
       {"horace_search_files", "Search file catalog by metadata", search_schema, on_search, horace,
-       BY_ARGUMENTS, .unlisted_properties = search_unlisted},
+       BY_ARGUMENTS, .annotations = MCP_READS, .unlisted_properties = search_unlisted},
       {"horace_get_file_info", "Get detailed metadata for specific file", info_schema, on_info, horace,
-       BY_ARGUMENTS},
+       BY_ARGUMENTS, .annotations = MCP_READS},
       {"horace_create_collection", "Create or update a file collection", create_collection_schema,
-       on_create_collection, horace, STORES},
+       on_create_collection, horace, STORES, .annotations = MCP_CHANGES},
       {"horace_list_collections", "List all collections", list_collections_schema, on_list_collections,
-       horace, BY_ARGUMENTS},
+       horace, BY_ARGUMENTS, .annotations = MCP_READS},
       {"horace_update_file", "Update file metadata or trigger re-versioning", update_schema, on_update,
-       horace, BY_ARGUMENTS | MCP_TOOL_WAITS},
+       horace, BY_ARGUMENTS | MCP_TOOL_WAITS, .annotations = MCP_CHANGES},
       {"horace_restore_version", "Restore a file to a previous version", restore_schema, on_restore, horace,
-       BY_ARGUMENTS | MCP_TOOL_WAITS},
+       BY_ARGUMENTS | MCP_TOOL_WAITS, .annotations = MCP_CHANGES},
       MCP_TOOL_END};
   memcpy(tools, table, sizeof table);
 }

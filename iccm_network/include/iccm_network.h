@@ -338,6 +338,13 @@ enum {
  * trigraphs such as ??= in strings. */
 #define MCP_JSON(...) #__VA_ARGS__
 
+/* The annotations of most tools whose data is their own: one that changes nothing, one that adds data, and
+ * one that changes or deletes data. The first lets callers with the role read call the tool (see
+ * mcp_server_set_tokens_file()). */
+#define MCP_READS "{\"readOnlyHint\":true,\"openWorldHint\":false}"
+#define MCP_ADDS "{\"readOnlyHint\":false,\"destructiveHint\":false,\"openWorldHint\":false}"
+#define MCP_CHANGES "{\"readOnlyHint\":false,\"destructiveHint\":true,\"openWorldHint\":false}"
+
 /* One tool of a server. name and handler are required; the other members may be zero. */
 typedef struct mcp_tool {
   /* The name: 1 to 128 of A-Z a-z 0-9 _ - . */
