@@ -538,7 +538,7 @@ MCP_EXPORT int mcp_server_set_tokens_file(mcp_server_t *server, const char *file
 
 /* Makes the server use TLS 1.2 and 1.3 only: wss://, and https:// for the pages. Both files are PEM.
  * cert_file holds the certificate, followed by the intermediate certificates; key_file holds its private
- * key, without a password. The server reads the files at this call, and again by mcp_server_reload_tls(). If
+ * key, without a password. The server reads the files at this call, and again by mcp_server_reload(). If
  * both are NULL, the server does not use TLS. Default: ICCM_TLS_CERT and ICCM_TLS_KEY, or
  * NULL. Returns 0 or:
  * - MCP_ESTATE: the server is started.
@@ -548,16 +548,6 @@ MCP_EXPORT int mcp_server_set_tokens_file(mcp_server_t *server, const char *file
  *
  * Loop thread. */
 MCP_EXPORT int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file);
-
-/* Reads the files of mcp_server_set_tls(), or of ICCM_TLS_CERT and ICCM_TLS_KEY, again. New connections use
- * the new content. If it is invalid, the server continues with the old content. mcp_server_run() does this at
- * SIGHUP; a program with its own loop decides itself when. At any time. Returns 0 or:
- * - MCP_ESTATE: the server does not use TLS.
- * - MCP_EINVAL: a file is invalid; mcp_last_error() and the log have the reason.
- * - MCP_ENOMEM: not enough memory.
- *
- * Loop thread. */
-MCP_EXPORT int mcp_server_reload_tls(mcp_server_t *server);
 
 /* Sets the number of connections that one address may open in a second; further ones get 503. All IPv6
  * addresses of a /64 network count as one. connects is 0 to 1,000,000; 0 means no limit. If you want a limit,
@@ -718,7 +708,7 @@ MCP_EXPORT int mcp_server_remove_tool(mcp_server_t *server, const char *name);
 
 /* Runs the server on a private loop until SIGTERM or SIGINT, then stops it gracefully. A second signal
  * ends the process at once with status 128 + its number. If the server uses TLS, SIGHUP calls
- * mcp_server_reload_tls(). Returns 0 after the stop, or a code:
+ * mcp_server_reload(). Returns 0 after the stop, or a code:
  * - MCP_ETIMEOUT: the server has stopped, but a blocking handler is still running. You can free the server,
  *   but not the objects that the handler uses; then end the process.
  * - MCP_ESTATE: the server is started already.
@@ -754,9 +744,14 @@ MCP_EXPORT int mcp_server_run_stdio(mcp_server_t *server);
  * Loop thread. */
 MCP_EXPORT int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop);
 
-/* Reads the files of the server's settings again: the tokens of mcp_server_set_tokens_file(). If a file
- * cannot be read or is invalid, the log has the reason and the server continues with the old content. Returns
- * 0, or the code of the first failure: MCP_EINVAL or MCP_ENOMEM. Loop thread. */
+/* Reads the files of mcp_server_set_tls() and mcp_server_set_tokens_file() again. New connections use the new
+ * certificate; the tokens also hold for open connections. If a file is invalid, the log has the reason, and
+ * the server continues with its old content. mcp_server_run() does this at SIGHUP; a program with its own
+ * loop decides itself when. At any time. Returns 0, also if there is no such file, or:
+ * - MCP_EINVAL: a file is invalid; mcp_last_error() has the reason.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_reload(mcp_server_t *server);
 
 /* Returns the port of the server. Once it has been started this is the port in use, also if it was created
@@ -827,11 +822,6 @@ MCP_EXPORT bool mcp_arg_bool(yyjson_val *args, const char *name, bool fallback);
  * or the header X-Trace-ID, in this order. Borrowed until the call is ended. Thread of the call. */
 MCP_EXPORT const char *mcp_call_trace_id(const mcp_call_t *call);
 
-/* Returns the name of the token that admitted the caller (see mcp_server_set_tokens_file()), or NULL if the
- * server requires none. The token of mcp_server_set_auth_token() has the name "ICCM_AUTH_TOKEN". Borrowed
- * until the call is ended. Thread of the call. */
-MCP_EXPORT const char *mcp_call_token_name(const mcp_call_t *call);
-
 /* Copies the position of the call in its trace to *span, for lines and calls of other threads, or after the
  * end of the call. Parts that are unknown, and a parent_id of more than 16 bytes, are "". Thread of the call.
  */
@@ -841,6 +831,12 @@ MCP_EXPORT void mcp_call_span(const mcp_call_t *call, mcp_span_t *span);
  * which costs time and memory: call it once. The text is borrowed until the call is ended, and ends with NUL.
  * Returns NULL, and 0 in *len, if memory is exhausted. Thread of the call. */
 MCP_EXPORT const char *mcp_call_args_text(mcp_call_t *call, size_t *len);
+
+/* Returns who made the call: the name of the token that admitted the caller (see
+ * mcp_server_set_tokens_file()), or the address of the caller if the server requires no token. The token of
+ * mcp_server_set_auth_token() has the name "ICCM_AUTH_TOKEN". Never NULL. Borrowed until the call is ended.
+ * Thread of the call. */
+MCP_EXPORT const char *mcp_call_caller(const mcp_call_t *call);
 
 /* Writes one line about this call to the log, with its trace id, its span and the span of its parent.
  *

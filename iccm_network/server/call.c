@@ -903,8 +903,9 @@ const char *mcp_call_trace_id(const mcp_call_t *call) {
   return call->parent.trace.id;
 }
 
-const char *mcp_call_token_name(const mcp_call_t *call) {
-  return call->token_name;
+const char *mcp_call_caller(const mcp_call_t *call) {
+  const char *address = call->caller != NULL ? call->caller->peer->name : "disconnected";
+  return call->caller_name != NULL ? call->caller_name : address;
 }
 
 void mcp_call_span(const mcp_call_t *call, mcp_span_t *span) {

@@ -109,7 +109,7 @@ struct mcp_call {
   int failure;                /* 0, or the error code of the call */
   const char *failure_text;   /* message of the failure, in the arena */
   mcp__log_shipper_t *logger; /* held while parent.on_pool */
-  const char *token_name;     /* in the arena; NULL: the caller needed no token */
+  const char *caller_name;    /* in the arena; NULL: that of the caller's peer */
   const char *progress_token; /* JSON text in the arena; NULL: the caller wants no progress */
   double progress_last;       /* values have to increase */
   _Atomic(char *) progress;   /* newest notification for the loop's thread to send; NULL: none */

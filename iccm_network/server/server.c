@@ -224,28 +224,8 @@ int mcp_server_remove_tool(mcp_server_t *server, const char *name) {
   return status;
 }
 
-int mcp_server_reload_tls(mcp_server_t *server) {
-  return mcp__certificate_reload(&server->conns.certificate, server->name);
-}
-
-int mcp_server_reload_tls_on_sighup(mcp_server_t *server) {
-  return server->state == MCP__SERVER_RUNNING
-             ? mcp__certificate_watch(&server->conns.certificate, server->loop, server->name)
-             : MCP_ESTATE;
-}
-
 int mcp_server_port(const mcp_server_t *server) {
   return server->port;
-}
-
-int mcp_server_reload(mcp_server_t *server) {
-  int status = mcp__auth_reload(&server->conns.auth);
-  if (status != 0)
-    mcp_log(MCP_LOG_ERROR, server->name, "cannot reload the tokens, keeping the old ones: %s",
-            status == UV_EINVAL ? mcp_last_error() : mcp_strerror(status));
-  else if (server->conns.auth.file != NULL)
-    mcp_log(MCP_LOG_INFO, server->name, "tokens reloaded");
-  return status;
 }
 
 /* ---- signals --------------------------------------------------------------------------------------- */
@@ -567,13 +547,11 @@ static void on_part_closed(void *arg) {
 static void close_handles(mcp_server_t *server) {
   mcp__http_sessions_end_all(&server->conns.http_sessions);
   mcp__calls_t *calls = &server->service.calls;
-  mcp__certificate_t *certificate = &server->conns.certificate;
   enter(server, MCP__SERVER_CLOSING);
   mcp__calls_detach(calls);
-  server->open_handles =
-      5 + certificate->watched + (calls->pool != NULL) + mcp__timers_close(&server->timers, on_handle_closed);
-  certificate->sighup.data = server;
-  mcp__certificate_unwatch(certificate, on_handle_closed);
+  server->open_handles = 5 + server->reload.watched + (calls->pool != NULL) +
+                         mcp__timers_close(&server->timers, on_handle_closed);
+  mcp__reload_unwatch(&server->reload, on_handle_closed);
   uv_close((uv_handle_t *)&server->tick, on_handle_closed);
   uv_close((uv_handle_t *)&calls->late_cancels, on_calls_timer_closed);
   uv_close((uv_handle_t *)&calls->progress, on_calls_timer_closed);
@@ -667,7 +645,7 @@ int mcp_server_run(mcp_server_t *server) {
   }
   status = mcp_server_start(server, &loop);
   if (status == 0) {
-    mcp_server_reload_tls_on_sighup(server); /* an error is logged */
+    mcp_server_reload_on_sighup(server); /* an error is logged */
     status = mcp_loop_run(&loop, stop_server, server);
   } else {
     uv_run(&loop, UV_RUN_DEFAULT); /* closes the handles that start has opened */

@@ -4,6 +4,7 @@
 
 #include "server/conn.h"
 #include "server/listener.h"
+#include "server/reload.h"
 #include "server/stdio_conn.h"
 #include "server/timers.h"
 
@@ -38,6 +39,7 @@ struct mcp_server {
   mcp__service_t service;
   mcp__server_log_t log;
   uv_timer_t tick;
+  mcp__reload_t reload;
   int open_handles;
   uint64_t stop_ms;
   unsigned stop_ticks; /* ticks since the stop until drained */

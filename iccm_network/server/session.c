@@ -318,13 +318,19 @@ static const char *copy_text(const char *text, mcp__arena_t *arena) {
   return copy != NULL ? memcpy(copy, text, size) : NULL;
 }
 
+/* A pool thread must not look at the peer. */
+static const char *caller_name(const mcp__peer_t *peer, mcp_call_t *call) {
+  if (peer->token != NULL)
+    return copy_text(peer->token->name, &call->arena);
+  return (call->tool->flags & MCP_TOOL_BLOCKING) != 0 ? copy_text(peer->name, &call->arena) : NULL;
+}
+
 static void run(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_result_t *result) {
   call->to.direct = result->direct;
   call->to.shaped = result->tool->output != NULL;
   call->tool = mcp__tool_hold(result->tool);
   call->args = result->args;
-  const mcp__token_t *token = session->caller.peer->token;
-  call->token_name = token != NULL ? copy_text(token->name, &call->arena) : NULL;
+  call->caller_name = caller_name(session->caller.peer, call);
   call->progress_token = call->no_response ? NULL : result->progress_token;
   call->progress_last = -INFINITY;
   call->parent.trace.span = mcp__span_new();

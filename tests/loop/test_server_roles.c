@@ -27,9 +27,7 @@ static mcp_server_t *server;
 
 static void who(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args, (void)arg;
-  const char *name = mcp_call_token_name(call);
-  yyjson_mut_doc *doc = mcp_call_doc(call);
-  mcp_call_reply(call, name != NULL ? yyjson_mut_strcpy(doc, name) : yyjson_mut_null(doc));
+  mcp_call_reply(call, yyjson_mut_str(mcp_call_doc(call), mcp_call_caller(call)));
 }
 
 static const mcp_tool_t tools[] = {
@@ -150,7 +148,7 @@ Test(server_roles, without_tokens_everybody_may_call_all) {
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   raw_client_t *peer = raw_client_open(mcp_server_port(server));
   call(peer, 1, "rule");
-  cr_expect(raw_client_response_has(peer, 1, "null"), "%s", raw_client_response(peer, 1));
+  cr_expect(raw_client_response_has(peer, 1, "127.0.0.1:"), "%s", raw_client_response(peer, 1));
   test_server_stop(server);
   fixture_teardown();
 }
