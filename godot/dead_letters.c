@@ -7,6 +7,9 @@
  * each step is done or not, no letter is lost, and the call can be repeated. */
 #include "dead_letters.h"
 
+#include "audit.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 
 #define STRINGIFY(number) #number
@@ -66,10 +69,12 @@ static void end_list(job_t *job, int status, const queue_letters_t *letters) {
 
 /* ---- replay and discard ---- */
 
-static void end_move(job_t *job, int status) {
+static void end_move(queue_t *queue, job_t *job, int status) {
   const char *done = job->action == ACTION_REPLAY ? "replayed" : "discarded";
+  char what[64];
+  snprintf(what, sizeof what, "%lld dead letters %s", (long long)job->moved, done);
   if (job->moved > 0)
-    mcp_log(MCP_LOG_INFO, "godot", "%lld dead letters %s", (long long)job->moved, done);
+    audit(queue, job->call, what, NULL);
   if (status != 0) {
     mcp_call_tool_error(job->call, QUEUE_UNAVAILABLE "; %lld %s so far", (long long)job->moved, done);
     return;
@@ -116,7 +121,7 @@ static void end_step(dead_letters_t *dead, int status, const queue_letters_t *le
   if (job->action == ACTION_LIST)
     end_list(job, status, letters);
   else
-    end_move(job, status);
+    end_move(dead->queue, job, status);
   free(job);
 }
 
@@ -193,11 +198,13 @@ int dead_letters_add_tools(dead_letters_t *dead, mcp_server_t *server, queue_t *
        .description = "Give dead letters back to the queue; those that do not hold their whole entry stay",
        .input_schema = limit_schema,
        .annotations = MCP_CHANGES,
+       .flags = MCP_TOOL_ADMIN,
        .handler = replay},
       {.name = "godot_dead_discard",
        .description = "Remove dead letters for good",
        .input_schema = limit_schema,
        .annotations = MCP_CHANGES,
+       .flags = MCP_TOOL_ADMIN,
        .handler = discard},
   };
   int status = 0;
@@ -205,8 +212,7 @@ int dead_letters_add_tools(dead_letters_t *dead, mcp_server_t *server, queue_t *
   for (size_t i = 0; status == 0 && i < sizeof tools / sizeof tools[0]; i++) {
     mcp_tool_t tool = tools[i];
     tool.arg = dead;
-    tool.flags =
-        MCP_TOOL_STRICT | MCP_TOOL_UNLISTED | MCP_TOOL_ADMIN; /* for operators, not for models that log */
+    tool.flags |= MCP_TOOL_STRICT | MCP_TOOL_UNLISTED; /* for operators, not for models that log */
     status = mcp_server_add_tool(server, &tool);
   }
   return status;

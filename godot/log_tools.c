@@ -9,6 +9,7 @@
  * once, or after STORE_TIMEOUT_MS. */
 #include "log_tools.h"
 
+#include "audit.h"
 #include "dewey_call.h"
 #include "entry.h"
 #include "tool_names.h"
@@ -143,8 +144,25 @@ static void logger_log(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 /* ---- logger_set_level ---- */
 
+/* A call that changes the logs, and what the audit says of it. */
+typedef struct audited {
+  queue_t *queue;
+  mcp_call_t *call;
+  const char *what;
+} audited_t;
+
+/* Returns NULL if out of memory. */
+static audited_t *audited_new(const log_tools_t *tools, mcp_call_t *call, const char *what) {
+  audited_t *audited = malloc(sizeof *audited);
+  if (audited != NULL)
+    *audited = (audited_t){tools->queue, call, what};
+  return audited;
+}
+
 static void on_level_set(int status, void *arg) {
-  mcp_call_t *call = arg;
+  audited_t audited = *(audited_t *)arg;
+  mcp_call_t *call = audited.call;
+  free(arg);
   if (status == MCP_ELIMIT)
     mcp_call_tool_error(call, "%d components have a level already (godot_remove_level removes one)",
                         QUEUE_MAX_LEVELS);
@@ -152,8 +170,10 @@ static void on_level_set(int status, void *arg) {
     mcp_call_tool_error(call, "cannot set the level: Redis refused it");
   else if (status != 0)
     mcp_call_tool_error(call, QUEUE_UNAVAILABLE);
-  else
+  else {
+    audit(audited.queue, call, audited.what, NULL);
     mcp_call_reply(call, yyjson_mut_doc_get_root(mcp_call_doc(call)));
+  }
 }
 
 /* level NULL: removes the component's level. */
@@ -170,10 +190,15 @@ static void set_level(mcp_call_t *call, log_tools_t *tools, yyjson_val *componen
   yyjson_mut_obj_add_val(doc, answer, "component", yyjson_val_mut_copy(doc, component));
   yyjson_mut_obj_add_val(doc, answer, "level",
                          level != NULL ? yyjson_mut_str(doc, level) : yyjson_mut_null(doc));
-  status = queue_set_level(tools->queue, yyjson_get_str(component), yyjson_get_len(component),
-                           level != NULL ? level : "", on_level_set, call);
-  if (status != 0)
+  audited_t *audited = audited_new(tools, call, level != NULL ? "log level set" : "log level removed");
+  status = audited != NULL
+               ? queue_set_level(tools->queue, yyjson_get_str(component), yyjson_get_len(component),
+                                 level != NULL ? level : "", on_level_set, audited)
+               : MCP_ENOMEM;
+  if (status != 0) {
+    free(audited);
     mcp_call_tool_error(call, QUEUE_UNAVAILABLE);
+  }
 }
 
 static void logger_set_level(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -208,9 +233,7 @@ yyjson_mut_doc *log_tools_level_notification(mcp_server_t *server, yyjson_val *i
 
 /* ---- Tools that call the store ---- */
 
-static void on_store_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
-  mcp_call_t *call = arg;
-  (void)client;
+static void reply_from_store(mcp_call_t *call, const mcp_result_t *result) {
   if (result->is_error)
     dewey_call_forward_error(call, MCP_TOOL_ERROR, NULL, result->message);
   else if (dewey_call_is_error_response(result->status))
@@ -221,14 +244,19 @@ static void on_store_answer(mcp_client_t *client, const mcp_result_t *result, vo
     mcp_call_reply_text(call, result->text, result->text_len);
 }
 
-static void call_store(mcp_call_t *call, const log_tools_t *tools, const char *tool, yyjson_mut_doc *args) {
-  int status = args == NULL
-                   ? MCP_ENOMEM
-                   : mcp_client_call(tools->store, tool, args,
-                                     &(mcp_call_options_t){.timeout_ms = STORE_TIMEOUT_MS, .parent = call},
-                                     on_store_answer, call);
+static void on_store_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  (void)client;
+  reply_from_store(arg, result);
+}
+
+/* Returns 0, or an error: cb is then not called. Takes ownership of args. */
+static int call_store(mcp_call_t *call, const log_tools_t *tools, const char *tool, yyjson_mut_doc *args,
+                      mcp_result_cb cb, void *arg) {
+  const mcp_call_options_t options = {.timeout_ms = STORE_TIMEOUT_MS, .parent = call};
+  int status = args != NULL ? mcp_client_call(tools->store, tool, args, &options, cb, arg) : MCP_ENOMEM;
   if (status != 0)
     mcp_call_tool_error(call, STORE_UNAVAILABLE);
+  return status;
 }
 
 static void logger_query(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -238,12 +266,29 @@ static void logger_query(mcp_call_t *call, yyjson_val *args, void *arg) {
   yyjson_mut_val *root = yyjson_mut_doc_get_root(picked);
   if (picked != NULL && yyjson_mut_obj_get(root, "limit") == NULL)
     yyjson_mut_obj_add_int(picked, root, "limit", 100);
-  call_store(call, arg, "dewey_query_logs", picked);
+  call_store(call, arg, "dewey_query_logs", picked, on_store_answer, call);
+}
+
+/* An error that is not the store's leaves open whether it has cleared them. */
+static void on_cleared(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  audited_t audited = *(audited_t *)arg;
+  (void)client;
+  free(arg);
+  if (result->status == 0 && !result->is_error)
+    audit(audited.queue, audited.call, audited.what, result->value);
+  else if (!result->is_error && !dewey_call_is_error_response(result->status))
+    audit(audited.queue, audited.call, "logs perhaps cleared", NULL);
+  reply_from_store(audited.call, result);
 }
 
 static void logger_clear(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"component", "before_time", "level", "dry_run", NULL};
-  call_store(call, arg, "dewey_clear_logs", dewey_call_arguments(args, names));
+  yyjson_mut_doc *picked = dewey_call_arguments(args, names);
+  audited_t *audited = mcp_arg_bool(args, "dry_run", false) ? NULL : audited_new(arg, call, "logs cleared");
+  int status = audited != NULL ? call_store(call, arg, "dewey_clear_logs", picked, on_cleared, audited)
+                               : call_store(call, arg, "dewey_clear_logs", picked, on_store_answer, call);
+  if (status != 0)
+    free(audited);
 }
 
 /* ---- The tools ---- */

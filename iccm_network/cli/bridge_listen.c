@@ -316,7 +316,7 @@ static int serve(bridge_t *bridge, const print_t *out) {
     uv_run(&bridge->loop, UV_RUN_ONCE);
   int status = mcp_server_start(bridge->server, &bridge->loop);
   if (status == 0) {
-    mcp_server_reload_tls_on_sighup(bridge->server); /* an error is logged */
+    mcp_server_reload_on_sighup(bridge->server); /* an error is logged */
     return mcp_loop_run(&bridge->loop, stop, bridge) == 0 ? ICCM_OK : ICCM_USAGE;
   }
   mcp_client_close(bridge->client, NULL, NULL);

@@ -21,6 +21,7 @@ int trace_run(const options_t *options, const print_t *out);
 int canary_run(const options_t *options, const print_t *out);
 int dead_run(const options_t *options, const print_t *out);
 int new_run(const options_t *options, const print_t *out);
+int token_run(const options_t *options, const print_t *out);
 int manifest_run(const options_t *options, const print_t *out);
 
 #endif

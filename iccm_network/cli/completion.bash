@@ -37,7 +37,7 @@ _iccm() {
   *)
     command=$(_iccm_command)
     case $command in
-    '') words='list call ping bench doctor bridge listen logs stats ready trace canary dead new manifest' ;;
+    '') words='list call ping bench doctor bridge listen logs stats ready trace canary dead new manifest token' ;;
     call) options+=' --progress --trace' ;;
     bridge) options+=' --trace --listen' ;;
     ping) options+=' --count' ;;
@@ -45,6 +45,7 @@ _iccm() {
     logs) options+=' --component --level --trace --text --since --until --lines --follow' ;;
     canary) options+=' --seconds --late' ;;
     dead) [[ $before == dead ]] && words='list replay discard' ;;
+    token) options+=' --until' ;;
     manifest)
       options+=' --name --server-version --description --url --author --command'
       [[ $before == manifest ]] && words='server mcpb'

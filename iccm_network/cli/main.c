@@ -258,6 +258,16 @@ static const command_t commands[] = {
      "  --author NAME      mcpb: the author; required\n"
      "  --command PATH     mcpb: the program in the bundle (default server/NAME)\n\n"
      "--json: the file in one line.\n"},
+    {"token", 2, 3, BIT(OPTION_UNTIL), token_run,
+     "Usage: iccm token [--until TIME] FILE NAME ROLE\n\n"
+     "Makes a token, prints it, and adds its digest to FILE, which servers read as\n"
+     "ICCM_TOKENS at their start and at SIGHUP. The token itself is stored nowhere.\n"
+     "NAME stands for its holder in the log. ROLE is read (tools that change nothing,\n"
+     "pages and metrics), write (other tools as well) or admin (all tools). To end a\n"
+     "token, delete its line.\n\n"
+     "  --until TIME  the end of the token (2026-11-21 or 2026-11-21T07:24:07Z);\n"
+     "                a date includes its day. Default: never\n\n"
+     "--json: {\"token\"}\n"},
 };
 
 static const char general_help[] =
@@ -279,6 +289,7 @@ static const char general_help[] =
     "  iccm dead list|replay|discard [N] [URL]  manage rejected log entries\n"
     "  iccm new NAME                            create a component to start from\n"
     "  iccm manifest server|mcpb URL            describe a server for registry or host\n"
+    "  iccm token FILE NAME ROLE                make a token for a server\n"
     "  iccm COMMAND --help                      show help for a command\n";
 
 static const char common_help[] =

@@ -190,6 +190,11 @@ static int add_line(mcp__tokens_t *tokens, char *line, const char **problem) {
   return status;
 }
 
+static int invalid_file(const char *path, const char *problem) {
+  mcp__set_last_error("%s: %s", path, problem);
+  return UV_EINVAL;
+}
+
 static int add_lines(mcp__tokens_t *tokens, const char *path, char *text) {
   unsigned number = 0;
   for (char *line = text; line != NULL;) {
@@ -208,17 +213,21 @@ static int add_lines(mcp__tokens_t *tokens, const char *path, char *text) {
   return 0;
 }
 
-static int invalid_file(const char *path, const char *problem) {
-  mcp__set_last_error("%s: %s", path, problem);
-  return UV_EINVAL;
+int mcp__tokens_parse(mcp__tokens_t *tokens, const char *path, char *text, size_t len) {
+  int status = len > MCP__TOKENS_FILE_BYTES      ? invalid_file(path, "larger than 256 KiB")
+               : memchr(text, '\0', len) != NULL ? invalid_file(path, "not a text file")
+                                                 : add_lines(tokens, path, text);
+  if (status != 0)
+    mcp__tokens_deinit(tokens);
+  return status;
 }
 
 /* Reads the whole file into text, which has room for the limit and two bytes. Others who could write the file
  * could admit themselves. */
-static int read_text(int fd, const char *path, char *text) {
+static int read_text(int fd, const char *path, char *text, size_t *len) {
   struct stat info;
-  size_t len = 0;
   ssize_t count = 0;
+  *len = 0;
   if (fstat(fd, &info) != 0)
     return invalid_file(path, mcp_strerror(-errno));
   if (!S_ISREG(info.st_mode))
@@ -226,16 +235,12 @@ static int read_text(int fd, const char *path, char *text) {
   if ((info.st_mode & S_IWOTH) != 0)
     return invalid_file(path, "everybody can write this file: use chmod o-w");
   do {
-    count = read(fd, text + len, MCP__TOKENS_FILE_BYTES + 1 - len);
-    len += count > 0 ? (size_t)count : 0;
-  } while ((count > 0 && len <= MCP__TOKENS_FILE_BYTES) || (count < 0 && errno == EINTR));
+    count = read(fd, text + *len, MCP__TOKENS_FILE_BYTES + 1 - *len);
+    *len += count > 0 ? (size_t)count : 0;
+  } while ((count > 0 && *len <= MCP__TOKENS_FILE_BYTES) || (count < 0 && errno == EINTR));
   if (count < 0)
     return invalid_file(path, mcp_strerror(-errno));
-  if (len > MCP__TOKENS_FILE_BYTES)
-    return invalid_file(path, "larger than 256 KiB");
-  if (memchr(text, '\0', len) != NULL)
-    return invalid_file(path, "not a text file");
-  text[len] = '\0';
+  text[*len] = '\0';
   return 0;
 }
 
@@ -244,12 +249,11 @@ int mcp__tokens_read(mcp__tokens_t *tokens, const char *path) {
   if (fd < 0)
     return invalid_file(path, mcp_strerror(-errno));
   char *text = mcp__malloc(MCP__TOKENS_FILE_BYTES + 2);
-  int status = text != NULL ? read_text(fd, path, text) : UV_ENOMEM;
+  size_t len;
+  int status = text != NULL ? read_text(fd, path, text, &len) : UV_ENOMEM;
   close(fd);
   if (status == 0)
-    status = add_lines(tokens, path, text);
-  if (status != 0)
-    mcp__tokens_deinit(tokens);
+    status = mcp__tokens_parse(tokens, path, text, len);
   mcp__free(text);
   return status;
 }

@@ -53,6 +53,8 @@ bool mcp__token_matches(const mcp__token_t *token, const unsigned char *digest, 
  * "never"; empty lines and lines that begin with # are skipped. Returns 0, UV_ENOMEM, or UV_EINVAL with the
  * cause in mcp_last_error(), which names the file and the line. */
 int mcp__tokens_read(mcp__tokens_t *tokens, const char *path);
+/* The same with the text of the file, which ends with NUL and is changed. */
+int mcp__tokens_parse(mcp__tokens_t *tokens, const char *path, char *text, size_t len);
 
 /* Returns the token that matches, or NULL. Takes the same time for each digest. */
 mcp__token_t *mcp__tokens_find(const mcp__tokens_t *tokens, const unsigned char *digest, int64_t now_us);

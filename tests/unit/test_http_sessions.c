@@ -56,13 +56,13 @@ Test(http_sessions, ids_are_found_and_differ) {
   cr_expect_eq(strlen(first->id), MCP__HTTP_SESSION_ID_SIZE - 1);
   cr_expect_eq(strspn(first->id, "0123456789abcdef"), MCP__HTTP_SESSION_ID_SIZE - 1);
   cr_expect_str_neq(first->id, second->id);
-  cr_expect_eq(mcp__http_sessions_find(&place.all, first->id), first);
-  cr_expect_eq(mcp__http_sessions_find(&place.all, second->id), second);
-  cr_expect_null(mcp__http_sessions_find(&place.all, ""));
+  cr_expect_eq(mcp__http_sessions_find(&place.all, first->id, NULL), first);
+  cr_expect_eq(mcp__http_sessions_find(&place.all, second->id, NULL), second);
+  cr_expect_null(mcp__http_sessions_find(&place.all, "", NULL));
   char id[MCP__HTTP_SESSION_ID_SIZE];
   strcpy(id, first->id);
   mcp__http_sessions_end(&place.all, first);
-  cr_expect_null(mcp__http_sessions_find(&place.all, id));
+  cr_expect_null(mcp__http_sessions_find(&place.all, id, NULL));
   cr_expect_eq(place.all.count, 1);
 }
 
@@ -112,7 +112,7 @@ Test(http_sessions, one_more_replaces_the_one_that_is_idle_longest) {
   strcpy(id, sessions[2]->id);
   cr_expect_null(begin(1 + MCP__HTTP_SESSION_MIN_MS));
   cr_expect_not_null(begin(2 + MCP__HTTP_SESSION_MIN_MS));
-  cr_expect_null(mcp__http_sessions_find(&place.all, id));
+  cr_expect_null(mcp__http_sessions_find(&place.all, id, NULL));
   cr_expect_eq(place.all.count, MCP__HTTP_MAX_SESSIONS);
   mcp__http_session_release(sessions[0], 0);
 }
@@ -126,7 +126,7 @@ Test(http_sessions, temporary_ones_are_replaced_at_once) {
   strcpy(id, place.all.first->id);
   for (int i = 0; i < 10; i++)
     cr_expect_not_null(begin(1000));
-  cr_expect_not_null(mcp__http_sessions_find(&place.all, id));
+  cr_expect_not_null(mcp__http_sessions_find(&place.all, id, NULL));
   cr_expect_eq(place.all.count, MCP__HTTP_MAX_SESSIONS);
 }
 
