@@ -30,8 +30,13 @@ static void turn(void) {
 }
 
 #define TURN_UNTIL(condition)                                                                                \
-  for (uint64_t began = fixture_real_clock_ms(); !(condition); turn())                                       \
-  cr_assert_lt(fixture_real_clock_ms() - began, wait_limit_ms(), "%s", #condition)
+  do {                                                                                                       \
+    uint64_t began_ms = fixture_real_clock_ms();                                                             \
+    while (!(condition)) {                                                                                   \
+      cr_assert_lt(fixture_real_clock_ms() - began_ms, wait_limit_ms(), "%s", #condition);                   \
+      turn();                                                                                                \
+    }                                                                                                        \
+  } while (0)
 
 static void now_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
