@@ -42,8 +42,9 @@ void mcp__tool_destroy_arg(const mcp_tool_t *given);
 void mcp__tools_destroy_args(const mcp_tool_t *given); /* up to MCP_TOOL_END */
 
 /* Copies and validates a table that ends with MCP_TOOL_END. Takes over the args of the given tools, also on
- * error, and destroys each once. 0, UV_ENOMEM, or MCP_ETOOL with a problem that
- * names the tool and the member. */
+ * error, and destroys each once. 0, UV_ENOMEM, or MCP_ETOOL with a problem that names the tool and the
+ * member.
+ */
 int mcp__tools_init(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t problem_size);
 void mcp__tools_deinit(mcp__tools_t *tools); /* a zeroed table is fine */
 

@@ -339,7 +339,8 @@ Test(text_forms, memory_fails_once_at_each_step) {
     bool failed = true;
     for (long allowed = 0; failed; allowed++) {
       unsigned fired = last.fired;
-      memory = (typeof(memory)){.allowed = allowed, .once = true, .live = memory.live};
+      memory.allowed = allowed;
+      memory.once = true;
       int status = call_text(names[i], "{\"a\":1}");
       if (status == 0)
         RUN_UNTIL(last.fired > fired);
