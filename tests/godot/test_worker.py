@@ -324,7 +324,7 @@ class DeadLetters(WorkerCase):
 
     async def asyncSetUp(self):
         await super().asyncSetUp()
-        self.odd = lambda entry: int(entry["message"]) % 2 and "odd"
+        self.odd = lambda entry: entry["message"].isdigit() and int(entry["message"]) % 2 and "odd"
         self.store.on_batch = lambda logs: self.store.store(logs, self.odd)
         await self.store.open()
         self.system.godot.start()

@@ -143,7 +143,7 @@ class Godot(AsyncTestCase):
                 await caller.call("logger_set_level", {"component": "quiet", "level": "ERROR"})
                 await caller.call("logger_log", entry | {"component": "quiet"})
             system.redis_command("LPUSH", "logs:queue", "nothing")
-            metrics = wait_until(lambda: self.seen(system, stored=5, dead=1), "all is counted")
+            metrics = wait_until(lambda: self.seen(system, stored=6, dead=1), "all is counted, and the line that names the level")
             for outcome, count in {"accepted": 5, "refused": 1, "below_level": 1, "unavailable": 0}.items():
                 self.assertEqual(value(metrics, "godot_entries_total", outcome=outcome), count)
             self.assertEqual(value(metrics, "godot_dead_letters"), 1)
