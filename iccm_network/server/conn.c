@@ -697,7 +697,7 @@ static void begin(mcp__conn_t *conn) {
     mcp__conn_close_now(conn);
     return;
   }
-  uv_tcp_nodelay(&conn->stream.tcp, 1);
+  mcp__stream_connected(&conn->stream);
   mcp__peer_name((struct sockaddr *)&address, conn->peer.name);
   caller->address = mcp__budget_join(&conn->all->memory, mcp__peer_network((struct sockaddr *)&address));
   if (caller->address == NULL) {
@@ -882,6 +882,7 @@ static void stop(mcp__conn_t *conn, bool at_once) {
 
 int mcp__conns_open(mcp__conns_t *all) {
   all->io.prepare.data = all->arg;
+  all->io.max_kept = MCP__CONN_KEPT_MAX;
   return mcp__io_init(&all->io, all->loop);
 }
 

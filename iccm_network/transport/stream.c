@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <openssl/crypto.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -127,6 +128,20 @@ int mcp__stream_init(mcp__stream_t *stream, mcp__io_t *io, size_t max_out, const
   return status;
 }
 
+void mcp__stream_connected(mcp__stream_t *stream) {
+  static const int on = 1, idle_s = MCP__STREAM_PROBE_S, interval_s = MCP__STREAM_PROBE_INTERVAL_S;
+  static const unsigned vanished_ms = MCP__STREAM_VANISHED_MS;
+  uv_os_fd_t fd;
+  uv_tcp_nodelay(&stream->tcp, 1);
+  if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) != 0)
+    return;
+  /* Without one of them the kernel notices later: after about 15 minutes, or with the next write. */
+  (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &vanished_ms, sizeof vanished_ms);
+}
+
 int mcp__stream_start_tls(mcp__stream_t *stream, mcp__tls_context_t *context, const char *host, bool verify) {
   size_t max_out =
       stream->out.max + stream->out.max / 64 + MCP__TLS_RECORD; /* each record adds a header and a tag */
@@ -182,9 +197,28 @@ static void on_output_empty(mcp__stream_t *stream) {
     stream->events->on_written(stream);
 }
 
+static void count_kept(mcp__stream_t *stream, size_t bytes) {
+  stream->io->kept += bytes - stream->kept;
+  stream->kept = bytes;
+}
+
+/* A large output needs its memory again for the next one, until mcp__stream_trim(): fresh memory costs more
+ * than what is written to it. */
+static void keep_written(mcp__stream_t *stream) {
+  size_t bytes = stream->writing.cap;
+  stream->writing.len = 0;
+  if (stream->out.cap > 0 || stream->tls != NULL || stream->writing.wipe || stream->closing ||
+      bytes + stream->io->kept > stream->io->max_kept) {
+    mcp__buf_deinit(&stream->writing);
+    return;
+  }
+  mcp__buf_swap(&stream->writing, &stream->out);
+  count_kept(stream, bytes);
+}
+
 static void on_write(uv_write_t *request, int status) {
   mcp__stream_t *stream = request->handle->data;
-  mcp__buf_deinit(&stream->writing);
+  keep_written(stream);
   if (status != 0)
     fail(stream, status);
   else if (!stream->closing)
@@ -192,6 +226,7 @@ static void on_write(uv_write_t *request, int status) {
 }
 
 static void write_rest(mcp__stream_t *stream, mcp__buf_t *ready, size_t done) {
+  count_kept(stream, 0);
   mcp__buf_swap(ready, &stream->writing);
   uv_buf_t buf = uv_buf_init(stream->writing.data + done, (unsigned)(stream->writing.len - done));
   int status = uv_write(&stream->write, (uv_stream_t *)&stream->tcp, &buf, 1, on_write);
@@ -282,6 +317,7 @@ void mcp__stream_finish(mcp__stream_t *stream) {
 
 static void on_close(uv_handle_t *handle) {
   mcp__stream_t *stream = handle->data;
+  count_kept(stream, 0);
   mcp__buf_deinit(&stream->out);
   mcp__buf_deinit(&stream->writing);
   mcp__tls_free(stream->tls);
@@ -299,8 +335,10 @@ void mcp__stream_close(mcp__stream_t *stream) {
 }
 
 void mcp__stream_trim(mcp__stream_t *stream) {
-  if (stream->out.len == 0)
+  if (stream->out.len == 0) {
     mcp__buf_clear(&stream->out, MCP__STREAM_KEEP_BYTES);
+    count_kept(stream, 0);
+  }
   if (stream->tls != NULL && stream->tls->out.len == 0)
     mcp__buf_clear(&stream->tls->out, 0);
 }

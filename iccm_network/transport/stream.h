@@ -7,7 +7,16 @@
 
 #include <uv.h>
 
-enum { MCP__STREAM_INPUT_BYTES = 128 * 1024, MCP__STREAM_KEEP_BYTES = 4096 };
+enum {
+  MCP__STREAM_INPUT_BYTES = 128 * 1024,
+  MCP__STREAM_KEEP_BYTES = 4096,
+  /* The kernel probes a peer that has been silent for so long; later than the pings of WebSocket. */
+  MCP__STREAM_PROBE_S = 25,
+  MCP__STREAM_PROBE_INTERVAL_S = 5,
+  /* It ends the connection if nothing was acknowledged for so long. Longer than other limits for a peer that
+   * does not read, so that this peer can still get a close frame. */
+  MCP__STREAM_VANISHED_MS = 40000
+};
 
 typedef struct mcp__stream mcp__stream_t;
 
@@ -22,6 +31,9 @@ typedef struct mcp__io {
   mcp__stream_t *dirty;
   char *input;             /* of MCP__STREAM_INPUT_BYTES */
   uint64_t received, sent; /* bytes; sent: passed to the kernel */
+  /* Bytes of buffers that are kept after a large output, of all streams. An owner that sets max_kept has to
+   * call mcp__stream_trim(). */
+  size_t kept, max_kept;
 } mcp__io_t;
 
 int mcp__io_init(mcp__io_t *io, uv_loop_t *loop);  /* 0 or UV_ENOMEM: then do not close it */
@@ -51,11 +63,15 @@ struct mcp__stream {
   /* fin_pending: shut down writing once out is empty */
   bool reading, closing, ended, fin_pending;
   bool secret; /* see mcp__stream_set_secret() */
+  size_t kept; /* capacity of out, where it was kept after a large output; else 0 */
 };
 
 /* The stream must not move until on_closed. Nonzero: there is nothing to close. */
 int mcp__stream_init(mcp__stream_t *stream, mcp__io_t *io, size_t max_out, const mcp__stream_events_t *events,
                      void *arg);
+/* Call it once the socket is connected. Small writes are sent at once. A peer that vanishes without a FIN
+ * ends the stream within a minute, even if nothing is being written. */
+void mcp__stream_connected(mcp__stream_t *stream);
 /* Switches the stream to TLS, see mcp__tls_new(). Call it before anything was read or written. Returns 0 or
  * UV_ENOMEM. */
 int mcp__stream_start_tls(mcp__stream_t *stream, mcp__tls_context_t *context, const char *host, bool verify);

@@ -7,14 +7,20 @@ from services import BUILD, SOURCE, main, npm_peers, run_program
 
 
 class Bench(unittest.TestCase):
-    def test_a_short_comparison(self):
+    def check_comparison(self, over, *peers):
         npm_peers()
-        command = [SOURCE / "tests/bench/compare", "--seconds", "1", "--rounds", "1"]
+        command = [SOURCE / "tests/bench/compare", "--over", over, "--seconds", "1", "--rounds", "1"]
         run = run_program(command)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertRegex(run.stdout, r"(?m)^iccm-network +[\d,]+ ")
-        self.assertRegex(run.stdout, r"(?m)^Node ws +[\d,]+ ")
-        self.assertRegex(run.stdout, r"ratio +\d+\.\d")
+        for peer in peers:
+            self.assertRegex(run.stdout, rf"(?m)^{peer} +[\d,]+ .* \d+\.\d \(\d+\.\d to \d+\.\d\)$")
+
+    def test_a_short_comparison_over_websocket(self):
+        self.check_comparison("ws", "Node ws")
+
+    def test_a_short_comparison_over_http(self):
+        self.check_comparison("http", "Node http", "TypeScript SDK")
 
     def test_what_a_log_line_costs(self):
         run = run_program([BUILD / "tests/bench/log_cost", "1"])
