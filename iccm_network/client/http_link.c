@@ -3,28 +3,21 @@
  * Happy path: server/discover finds out whether the server knows the version in which requests need no
  * session; if not, the client initializes a session. Then each message is an exchange: it waits for an idle
  * connection, is posted, and its response, or each event of it, is passed on. Connections are opened as they
- * are needed, up to MAX_CONNS, and stay open. Failure: an exchange that fails reports its request alone. If
- * the server closes an idle connection while a request is on its way, the request is repeated once on a new
- * connection. If no connection can be opened, the link is lost. A session that the server has forgotten is
- * opened again. */
+ * are needed, up to MCP__HTTP_CONNS_MAX, and stay open. Failure: an exchange that fails reports its request
+ * alone. If the server closes an idle connection while a request is on its way, the request is repeated once
+ * on a new connection. If no connection can be opened, the link is lost. A session that the server has
+ * forgotten is opened again. */
 #include "client/http_link.h"
 
-#include "client/header_cache.h"
-#include "client/http_conn.h"
+#include "client/http_answer.h"
+#include "client/http_conns.h"
 #include "client/http_handshake.h"
-#include "client/http_message.h"
-#include "base/json.h"
-#include "transport/connector.h"
+#include "client/http_tools.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
-  MAX_CONNS = 8,
-  MAX_QUEUED = 1024, /* messages that wait for a connection, besides requests */
-  MAX_LIST_PAGES = 100,
-  CONNECT_MS = 5000,       /* all addresses together, including the name look-up */
+  MAX_QUEUED = 1024,       /* messages that wait for a connection, besides requests */
   MEMORY_RETRY_MS = 50,    /* after an allocation failed */
   RETRY_MS = 1000,         /* after a failure, while other connections work */
   REPEAT_WITHIN_MS = 5000, /* later the server has probably begun to serve the request */
@@ -38,34 +31,6 @@ typedef enum phase {
   READY
 } phase_t;
 
-typedef enum purpose {
-  FOR_DISCOVER,
-  FOR_INITIALIZE,
-  FOR_INITIALIZED,
-  FOR_TOOLS,
-  FOR_MESSAGE,
-  FOR_END
-} purpose_t;
-
-/* One HTTP request and its response. */
-typedef struct exchange {
-  struct exchange *next;
-  mcp__http_message_t message;
-  purpose_t purpose;
-  uint64_t request;        /* the id; 0: no request of the client */
-  uint64_t sent_ms;        /* when it was last written */
-  unsigned session_number; /* of the session that it was sent in */
-  bool needs_new_conn;     /* it failed on a kept one, and is repeated */
-  bool is_in_new_session;  /* it was repeated in a new session */
-  bool has_listed;         /* the list of tools was read for its headers */
-  bool answered;           /* its response was passed on */
-} exchange_t;
-
-typedef struct queue {
-  exchange_t *first;
-  size_t count;
-} queue_t;
-
 typedef struct http_link {
   mcp__link_t base; /* must be the first member */
   mcp__link_config_t config;
@@ -78,17 +43,9 @@ typedef struct http_link {
   const char *version;     /* NULL: not agreed on yet */
   char *session;           /* NULL: none */
   unsigned session_number; /* increases with each session */
-  mcp__http_conn_t *conns[MAX_CONNS];
-  unsigned conn_count;        /* includes closing ones */
-  mcp__connector_t connector; /* opens one connection at a time */
-  bool connecting;
-  uint64_t next_address_ms, connect_by_ms;
-  uint64_t retry_ms;  /* no connection is opened before; 0: at once */
-  int connect_status; /* not 0: opening a connection failed at once, which is handled by the timer */
-  queue_t waiting;    /* for a connection, or for the end of the handshake */
-  queue_t parked;     /* for the list of tools */
-  mcp__header_cache_t headers;
-  unsigned list_pages;
+  mcp__http_conns_t conns;
+  mcp__exchange_queue_t waiting; /* for a connection, or for the end of the handshake */
+  mcp__http_tools_t tools;
   bool wants_conn; /* a request of the client waits */
   bool must_open;  /* on_open is due */
   bool ended;      /* lost or closed: no callback but on_freed follows */
@@ -108,72 +65,13 @@ static uint64_t link_now_ms(const http_link_t *link) {
   return uv_now(link->io->prepare.loop);
 }
 
-/* ---- exchanges ------------------------------------------------------------------------------------- */
-
-static void append(queue_t *queue, exchange_t *exchange) {
-  exchange_t **end = &queue->first;
-  while (*end != NULL)
-    end = &(*end)->next;
-  exchange->next = NULL;
-  *end = exchange;
-  queue->count++;
-}
-
-static void prepend(queue_t *queue, exchange_t *exchange) {
-  exchange->next = queue->first;
-  queue->first = exchange;
-  queue->count++;
-}
-
-static void take_out(queue_t *queue, exchange_t **at) {
-  *at = (*at)->next;
-  queue->count--;
-}
-
-static void free_exchange(exchange_t *exchange) {
-  mcp__http_message_deinit(&exchange->message);
-  mcp__free(exchange);
-}
-
-static void free_queue(queue_t *queue) {
-  while (queue->first != NULL) {
-    exchange_t *exchange = queue->first;
-    take_out(queue, &queue->first);
-    free_exchange(exchange);
-  }
-}
-
-static uint64_t number_of(const char *id) {
-  char *end;
-  unsigned long long number = id != NULL && *id >= '0' && *id <= '9' ? strtoull(id, &end, 10) : 0;
-  return number > 0 && *end == '\0' ? number : 0;
-}
-
-static int new_exchange(http_link_t *link, purpose_t purpose, const char *text, size_t len,
-                        exchange_t **out) {
-  exchange_t *exchange = mcp__calloc(sizeof *exchange);
-  if (exchange == NULL)
-    return UV_ENOMEM;
-  int status = mcp__http_message_read(&exchange->message, text, len, link->era, SIZE_MAX / 4);
-  if (status != 0) {
-    mcp__free(exchange);
-    return status;
-  }
-  exchange->purpose = purpose;
-  if (exchange->message.method != NULL && purpose != FOR_DISCOVER && purpose != FOR_TOOLS)
-    exchange->request = number_of(exchange->message.id);
-  *out = exchange;
-  return 0;
-}
-
 /* ---- the end --------------------------------------------------------------------------------------- */
 
 static void free_if_done(http_link_t *link) {
-  if (!link->shut || link->conn_count > 0 || !link->timer_closed || !mcp__connector_is_idle(&link->connector))
+  if (!link->shut || !link->timer_closed || !mcp__http_conns_is_closed(&link->conns))
     return;
   const mcp__link_events_t *events = link->events;
   void *arg = link->arg;
-  mcp__header_cache_clear(&link->headers);
   mcp__free(link->session);
   mcp__free(link);
   events->on_freed(arg);
@@ -187,7 +85,7 @@ static void on_timer_closed(uv_handle_t *timer) {
 
 static void close_conn(mcp__http_conn_t *conn) {
   if (conn->exchange != NULL)
-    free_exchange(conn->exchange);
+    mcp__client_exchange_free(conn->exchange);
   mcp__http_conn_close(conn);
 }
 
@@ -195,11 +93,11 @@ static void shut(http_link_t *link) {
   if (link->shut)
     return;
   link->shut = link->ended = true;
-  free_queue(&link->waiting);
-  free_queue(&link->parked);
-  for (unsigned i = 0; i < link->conn_count; i++)
-    close_conn(link->conns[i]);
-  mcp__connector_close(&link->connector);
+  mcp__exchange_free_all(&link->waiting);
+  mcp__http_tools_deinit(&link->tools);
+  for (unsigned i = 0; i < link->conns.count; i++)
+    close_conn(link->conns.table[i]);
+  mcp__http_conns_close(&link->conns);
   uv_close((uv_handle_t *)&link->timer, on_timer_closed);
 }
 
@@ -210,70 +108,26 @@ static void lose(http_link_t *link, int status, const char *problem) {
     link->events->on_lost(status, problem, link->arg);
 }
 
-/* ---- connections ----------------------------------------------------------------------------------- */
-
-static mcp__http_conn_t *find_idle(const http_link_t *link, bool is_new) {
-  for (unsigned i = 0; i < link->conn_count; i++)
-    if (mcp__http_conn_is_idle(link->conns[i]) && (!is_new || link->conns[i]->requests == 0))
-      return link->conns[i];
-  return NULL;
-}
-
-static bool is_any_busy(const http_link_t *link) {
-  for (unsigned i = 0; i < link->conn_count; i++)
-    if (link->conns[i]->exchange != NULL)
-      return true;
-  return false;
-}
-
-/* Opens one more connection, if that is possible now. Calls no callback. */
-static void open_conn(http_link_t *link, bool is_new) {
-  uint64_t now_ms = link_now_ms(link);
-  if (link->connecting || link->connect_status != 0 || now_ms < link->retry_ms)
-    return;
-  mcp__http_conn_t *idle = find_idle(link, false);
-  if (link->conn_count == MAX_CONNS) {
-    if (is_new && idle != NULL)
-      mcp__http_conn_close(idle);
-    return; /* continued when a connection is free or closed */
-  }
-  link->next_address_ms = now_ms + MCP__CONNECTOR_NEXT_ADDRESS_MS;
-  link->connect_by_ms = now_ms + CONNECT_MS;
-  link->connecting = true;
-  link->connect_status =
-      mcp__connector_start(&link->connector, link->config.url->address, link->config.url->port);
-  schedule(link);
-}
-
-static int set_up_conn(http_link_t *link, mcp__http_conn_t *conn) {
-  const mcp__link_config_t *config = &link->config;
-  int status = 0;
-  if (config->tls != NULL)
-    status = mcp__http_conn_start_tls(conn, config->tls, config->url->host, config->verify);
-  mcp__stream_set_secret(conn->stream, config->token != NULL);
-  link->conns[link->conn_count++] = conn;
-  return status;
-}
+/* ---- requests -------------------------------------------------------------------------------------- */
 
 /* Writes the request of an exchange. 0 or UV_ENOMEM. */
-static int write_exchange(http_link_t *link, mcp__http_conn_t *conn, exchange_t *exchange) {
+static int write_exchange(http_link_t *link, mcp__http_conn_t *conn, mcp__client_exchange_t *exchange) {
   const mcp__http_message_t *message = &exchange->message;
-  const mcp__tool_headers_t *headers = NULL;
+  const mcp__tool_headers_t *headers = mcp__http_tools_find(&link->tools, message);
   mcp__http_target_t to = {link->config.url, link->config.token, link->version, link->session, link->era};
   mcp__buf_t params;
   mcp__buf_init(&params, MCP__HEAD_MAX_BYTES, NULL);
-  if (message->method != NULL && strcmp(message->method, "tools/call") == 0)
-    headers = mcp__header_cache_find(&link->headers, message->name);
   int status = headers != NULL ? mcp__http_write_params(&params, headers, message) : 0;
   if (status == 0)
-    status = exchange->purpose == FOR_END ? mcp__http_write_delete(&conn->stream->out, &to)
-                                          : mcp__http_write_post(&conn->stream->out, &to, message, &params);
+    status = exchange->purpose == MCP__FOR_END
+                 ? mcp__http_write_delete(&conn->stream->out, &to)
+                 : mcp__http_write_post(&conn->stream->out, &to, message, &params);
   mcp__buf_deinit(&params);
   return status;
 }
 
 /* False: out of memory; the exchange is unchanged. */
-static bool start_exchange(http_link_t *link, mcp__http_conn_t *conn, exchange_t *exchange) {
+static bool start_exchange(http_link_t *link, mcp__http_conn_t *conn, mcp__client_exchange_t *exchange) {
   int status = mcp__http_conn_begin(conn, exchange);
   if (status == 0 && write_exchange(link, conn, exchange) != 0) {
     mcp__http_conn_close(conn);
@@ -289,28 +143,28 @@ static bool start_exchange(http_link_t *link, mcp__http_conn_t *conn, exchange_t
 }
 
 /* The first exchange that can be sent in this phase. */
-static exchange_t **find_due(http_link_t *link) {
-  exchange_t **at = &link->waiting.first;
-  while (*at != NULL && link->phase != READY && (*at)->purpose == FOR_MESSAGE)
+static mcp__client_exchange_t **find_due(http_link_t *link) {
+  mcp__client_exchange_t **at = &link->waiting.first;
+  while (*at != NULL && link->phase != READY && (*at)->purpose == MCP__FOR_MESSAGE)
     at = &(*at)->next;
   return at;
 }
 
 /* Sends what waits, as far as connections are idle. Calls no callback. */
 static void run_queue(http_link_t *link) {
-  exchange_t **at = find_due(link);
+  mcp__client_exchange_t **at = find_due(link);
   while (*at != NULL && !link->shut) {
-    exchange_t *exchange = *at;
-    mcp__http_conn_t *conn = find_idle(link, exchange->needs_new_conn);
+    mcp__client_exchange_t *exchange = *at;
+    mcp__http_conn_t *conn = mcp__http_conns_find_idle(&link->conns, exchange->needs_new_conn);
     if (conn == NULL) {
-      open_conn(link, exchange->needs_new_conn);
+      mcp__http_conns_open(&link->conns, exchange->needs_new_conn);
       return;
     }
     if (!start_exchange(link, conn, exchange)) {
-      link->retry_ms = link_now_ms(link) + MEMORY_RETRY_MS;
+      mcp__http_conns_pause(&link->conns, MEMORY_RETRY_MS);
       return;
     }
-    take_out(&link->waiting, at);
+    mcp__exchange_take(&link->waiting, at);
     at = find_due(link);
   }
 }
@@ -324,11 +178,11 @@ static void proceed(http_link_t *link) {
   if (link->shut)
     return;
   run_queue(link);
-  if (link->closing && link->waiting.first == NULL && !is_any_busy(link))
+  if (link->closing && link->waiting.first == NULL && !mcp__http_conns_is_any_busy(&link->conns))
     shut(link);
   bool is_wanted = !link->ended && link->phase == READY && link->wants_conn;
-  if (is_wanted && find_idle(link, false) == NULL) {
-    open_conn(link, false);
+  if (is_wanted && mcp__http_conns_find_idle(&link->conns, false) == NULL) {
+    mcp__http_conns_open(&link->conns, false);
   } else if (is_wanted) {
     link->wants_conn = false;
     link->events->on_ready(link->arg);
@@ -339,46 +193,45 @@ static void proceed(http_link_t *link) {
 /* ---- failures -------------------------------------------------------------------------------------- */
 
 /* Frees the exchange. The caller proceeds. */
-static void fail_exchange(http_link_t *link, exchange_t *exchange, int status, const char *problem) {
-  purpose_t purpose = exchange->purpose;
+static void fail_exchange(http_link_t *link, mcp__client_exchange_t *exchange, int status,
+                          const char *problem) {
+  mcp__purpose_t purpose = exchange->purpose;
   uint64_t request = exchange->request;
-  bool is_request = exchange->message.method != NULL && exchange->message.id != NULL;
-  free_exchange(exchange);
+  bool is_request = mcp__client_exchange_is_request(exchange);
+  mcp__client_exchange_free(exchange);
   switch (purpose) {
-  case FOR_DISCOVER:
-  case FOR_INITIALIZE:
+  case MCP__FOR_DISCOVER:
+  case MCP__FOR_INITIALIZE:
     lose(link, status == MCP_EDISCONNECTED ? MCP_EUPGRADE : status, problem);
     break;
-  case FOR_INITIALIZED: /* the next request shows whether the server minds */
+  case MCP__FOR_INITIALIZED: /* the next request shows whether the server minds */
     link->phase = READY;
     break;
-  case FOR_TOOLS:
-    while (link->parked.first != NULL && !link->ended) {
-      exchange_t *parked = link->parked.first;
-      take_out(&link->parked, &link->parked.first);
+  case MCP__FOR_TOOLS:
+    while (link->tools.parked.first != NULL && !link->ended) {
+      mcp__client_exchange_t *parked = mcp__exchange_take(&link->tools.parked, &link->tools.parked.first);
       fail_exchange(link, parked, status, problem);
     }
     break;
-  case FOR_MESSAGE:
+  case MCP__FOR_MESSAGE:
     if (is_request && !link->ended)
       link->events->on_failed(request, status, problem, link->arg);
     break;
-  case FOR_END:
+  case MCP__FOR_END:
     break;
   }
 }
 
 static void fail_connecting(http_link_t *link, int status, const char *problem) {
-  link->connecting = false;
   if (link->closing)
     shut(link);
-  else if (is_any_busy(link))
-    link->retry_ms = link_now_ms(link) + RETRY_MS;
+  else if (mcp__http_conns_is_any_busy(&link->conns))
+    mcp__http_conns_pause(&link->conns, RETRY_MS);
   else
     lose(link, status, problem);
 }
 
-static void refuse(http_link_t *link, exchange_t *exchange, const mcp__http_answer_t *answer) {
+static void refuse(http_link_t *link, mcp__client_exchange_t *exchange, const mcp__http_answer_t *answer) {
   char problem[512];
   mcp__http_refusal_t refusal = {answer->status, answer->type, answer->location, answer->body->data,
                                  answer->body->len};
@@ -427,106 +280,63 @@ static bool take_discover(http_link_t *link, int status, yyjson_val *root) {
 
 /* ---- responses ------------------------------------------------------------------------------------- */
 
-static yyjson_doc *parse(const mcp__buf_t *text) {
-  mcp__json_error_t error;
-  return text->len > 0 ? mcp__json_read(text->data, text->len, &mcp__json_alc, &error) : NULL;
-}
-
-/* A list of tools that the client requested says which headers their calls need. Without memory, the first
- * refused call reads the list again. */
-static void learn_headers(http_link_t *link, const exchange_t *exchange, const mcp__buf_t *text) {
-  const char *method = exchange->message.method;
-  if (link->era != MCP__ERA_MODERN || method == NULL || strcmp(method, "tools/list") != 0)
-    return;
-  yyjson_doc *doc = parse(text);
-  mcp__header_cache_add(&link->headers, yyjson_obj_get(yyjson_doc_get_root(doc), "result"));
-  yyjson_doc_free(doc);
-}
-
 /* Passes a message on. Returns whether it was the response. The link may have ended afterwards. */
-static bool pass_on(http_link_t *link, exchange_t *exchange, mcp__buf_t *text) {
+static bool pass_on(http_link_t *link, mcp__client_exchange_t *exchange, mcp__buf_t *text) {
   size_t max = text->max;
-  learn_headers(link, exchange, text);
+  if (link->era == MCP__ERA_MODERN)
+    mcp__http_tools_learn(&link->tools, exchange, text);
   text->max = SIZE_MAX / 4;
   int status = mcp__buf_reserve(text, MCP__JSON_PADDING); /* the reader needs it behind the text */
   text->max = max;
   if (status != 0) {
-    if (exchange->message.method != NULL && exchange->message.id != NULL)
+    if (mcp__client_exchange_is_request(exchange))
       link->events->on_failed(exchange->request, UV_ENOMEM, "out of memory", link->arg);
     return true;
   }
   return link->events->on_message(text, exchange->request, link->arg);
 }
 
-static bool is_response(yyjson_val *root) {
-  return yyjson_obj_get(root, "result") != NULL || yyjson_obj_get(root, "error") != NULL;
-}
-
-static int add_internal(http_link_t *link, purpose_t purpose, const char *text) {
-  exchange_t *exchange;
-  int status = new_exchange(link, purpose, text, strlen(text), &exchange);
+static int add_internal(http_link_t *link, mcp__purpose_t purpose, const char *text) {
+  mcp__client_exchange_t *exchange;
+  int status = mcp__client_exchange_new(purpose, text, strlen(text), link->era, &exchange);
   if (status == 0)
-    append(&link->waiting, exchange);
-  return status;
-}
-
-static int request_tools(http_link_t *link, yyjson_val *cursor) {
-  char *text = cursor != NULL ? yyjson_val_write_opts(cursor, 0, &mcp__json_alc, NULL, NULL) : NULL;
-  mcp__buf_t message;
-  mcp__buf_init(&message, link->config.max_message, NULL);
-  int status = mcp__buf_printf(&message, "{\"jsonrpc\":\"2.0\",\"id\":\"tools-%u\",\"method\":\"tools/list\"",
-                               ++link->list_pages);
-  if (text != NULL)
-    status = mcp__buf_first_error(status, mcp__buf_printf(&message, ",\"params\":{\"cursor\":%s}", text));
-  status = mcp__buf_first_error(status, mcp__buf_append(&message, "}", 2));
-  if (status == 0)
-    status = add_internal(link, FOR_TOOLS, message.data);
-  mcp__buf_deinit(&message);
-  mcp__free(text);
+    mcp__exchange_append(&link->waiting, exchange);
   return status;
 }
 
 /* A page of the list of tools. Behind the last one, the calls that wait for it are repeated. */
 static int take_tools(http_link_t *link, yyjson_val *result) {
-  yyjson_val *cursor = yyjson_obj_get(result, "nextCursor");
-  int status = mcp__header_cache_add(&link->headers, result);
-  if (status == 0 && yyjson_is_str(cursor) && link->list_pages < MAX_LIST_PAGES)
-    return request_tools(link, cursor);
-  while (status == 0 && link->parked.first != NULL) {
-    exchange_t *exchange = link->parked.first;
-    take_out(&link->parked, &link->parked.first);
-    append(&link->waiting, exchange);
-  }
+  mcp__client_exchange_t *next;
+  mcp__exchange_queue_t *parked = &link->tools.parked;
+  int status = mcp__http_tools_take_page(&link->tools, result, &next);
+  if (next != NULL)
+    mcp__exchange_append(&link->waiting, next);
+  while (status == 0 && next == NULL && parked->first != NULL)
+    mcp__exchange_append(&link->waiting, mcp__exchange_take(parked, &parked->first));
   return status;
 }
 
 /* Parks a call until the list of tools says which headers it needs. */
-static void park(http_link_t *link, exchange_t *exchange) {
-  bool is_first = link->parked.first == NULL;
-  exchange->has_listed = true;
-  append(&link->parked, exchange);
-  if (!is_first)
-    return;
-  mcp__header_cache_clear(&link->headers);
-  link->list_pages = 0;
-  if (request_tools(link, NULL) != 0) {
-    take_out(&link->parked, &link->parked.first);
+static void park(http_link_t *link, mcp__client_exchange_t *exchange) {
+  mcp__client_exchange_t *next;
+  if (mcp__http_tools_park(&link->tools, exchange, &next) != 0)
     fail_exchange(link, exchange, UV_ENOMEM, "out of memory");
-  }
+  else if (next != NULL)
+    mcp__exchange_append(&link->waiting, next);
 }
 
 /* A response that the link itself waits for, or initialize; text may be swapped. False: it is none. */
-static bool take_own(http_link_t *link, exchange_t *exchange, int status, mcp__buf_t *text,
+static bool take_own(http_link_t *link, mcp__client_exchange_t *exchange, int status, mcp__buf_t *text,
                      const char *session) {
   char problem[320] = "";
-  yyjson_doc *doc = parse(text);
+  yyjson_doc *doc = mcp__http_answer_parse(text);
   yyjson_val *root = yyjson_doc_get_root(doc), *result = yyjson_obj_get(root, "result");
   bool taken = true;
   int failure = MCP_EUPGRADE;
   const char *cause = NULL;
-  if (exchange->purpose == FOR_DISCOVER) {
+  if (exchange->purpose == MCP__FOR_DISCOVER) {
     taken = take_discover(link, status, root);
-  } else if (exchange->purpose == FOR_INITIALIZE) {
+  } else if (exchange->purpose == MCP__FOR_INITIALIZE) {
     taken = result != NULL;
     cause = taken ? keep_session(link, result, session) : NULL;
   } else {
@@ -544,97 +354,76 @@ static bool take_own(http_link_t *link, exchange_t *exchange, int status, mcp__b
     fail_exchange(link, exchange, failure, cause);
     return true;
   }
-  if (taken && exchange->purpose == FOR_INITIALIZE)
+  if (taken && exchange->purpose == MCP__FOR_INITIALIZE)
     pass_on(link, exchange, text);
   if (taken)
-    free_exchange(exchange);
+    mcp__client_exchange_free(exchange);
   return taken;
 }
 
 /* Whether a refused call lacks headers that the list of tools names. */
-static bool lacks_headers(const http_link_t *link, const exchange_t *exchange,
+static bool lacks_headers(const http_link_t *link, const mcp__client_exchange_t *exchange,
                           const mcp__http_answer_t *answer) {
   const char *method = exchange->message.method;
-  if (link->era != MCP__ERA_MODERN || answer->status != 400 || !answer->is_json || exchange->has_listed ||
-      method == NULL || strcmp(method, "tools/call") != 0)
-    return false;
-  yyjson_doc *doc = parse(answer->body);
-  yyjson_val *error = yyjson_obj_get(yyjson_doc_get_root(doc), "error");
-  bool lacks = yyjson_get_sint(yyjson_obj_get(error, "code")) == MCP__HEADER_MISMATCH;
-  yyjson_doc_free(doc);
-  return lacks;
+  return link->era == MCP__ERA_MODERN && !exchange->has_listed && method != NULL &&
+         strcmp(method, "tools/call") == 0 && mcp__http_answer_lacks_headers(answer);
 }
 
 /* The server has forgotten the session: the message is sent again in a new one. */
-static void renew_session(http_link_t *link, exchange_t *exchange) {
+static void renew_session(http_link_t *link, mcp__client_exchange_t *exchange) {
   bool is_current = exchange->session_number == link->session_number;
   exchange->is_in_new_session = true;
-  prepend(&link->waiting, exchange);
+  mcp__exchange_prepend(&link->waiting, exchange);
   if (is_current)
     begin_session(link);
 }
 
-/* Whether the status alone decides, whatever the body. */
-static bool is_decisive(int status) {
-  return status == 401 || status == 403 || status == 429 || status == 503 || (status >= 300 && status < 400);
-}
-
-/* Whether the body is a response of JSON-RPC. */
-static bool is_for_client(const mcp__http_answer_t *answer) {
-  if (!answer->is_json || answer->body->len == 0 || is_decisive(answer->status))
-    return false;
-  if (answer->status == 200)
-    return true;
-  yyjson_doc *doc = parse(answer->body);
-  bool is_error = yyjson_is_obj(yyjson_obj_get(yyjson_doc_get_root(doc), "error"));
-  yyjson_doc_free(doc);
-  return is_error;
-}
-
 /* Whether the server does not know the session of a request any more. */
-static bool has_lost_session(const http_link_t *link, const exchange_t *exchange, int status) {
+static bool has_lost_session(const http_link_t *link, const mcp__client_exchange_t *exchange, int status) {
   return status == 404 && link->era == MCP__ERA_LEGACY && !exchange->is_in_new_session &&
          (link->session != NULL || exchange->session_number != link->session_number);
 }
 
 /* The response to a message of the client. */
-static void take_client_answer(http_link_t *link, exchange_t *exchange, const mcp__http_answer_t *answer) {
-  bool is_request = exchange->message.method != NULL && exchange->message.id != NULL;
+static void take_client_answer(http_link_t *link, mcp__client_exchange_t *exchange,
+                               const mcp__http_answer_t *answer) {
+  bool is_request = mcp__client_exchange_is_request(exchange);
   if (exchange->answered || !is_request) {
-    free_exchange(exchange);
+    mcp__client_exchange_free(exchange);
   } else if (answer->is_events) {
     fail_exchange(link, exchange, MCP_EDISCONNECTED, "the stream of events ended without the response");
   } else if (has_lost_session(link, exchange, answer->status)) {
     renew_session(link, exchange);
   } else if (lacks_headers(link, exchange, answer)) {
     park(link, exchange);
-  } else if (is_for_client(answer)) {
+  } else if (mcp__http_answer_is_message(answer)) {
     pass_on(link, exchange, answer->body);
-    free_exchange(exchange);
+    mcp__client_exchange_free(exchange);
   } else {
     refuse(link, exchange, answer);
   }
 }
 
-static void take_answer(http_link_t *link, exchange_t *exchange, const mcp__http_answer_t *answer) {
-  bool is_notification = exchange->purpose == FOR_INITIALIZED || exchange->purpose == FOR_END;
-  if (exchange->purpose == FOR_MESSAGE)
+static void take_answer(http_link_t *link, mcp__client_exchange_t *exchange,
+                        const mcp__http_answer_t *answer) {
+  bool is_notification = exchange->purpose == MCP__FOR_INITIALIZED || exchange->purpose == MCP__FOR_END;
+  if (exchange->purpose == MCP__FOR_MESSAGE)
     take_client_answer(link, exchange, answer);
   else if (exchange->answered)
-    free_exchange(exchange);
+    mcp__client_exchange_free(exchange);
   else if (is_notification) /* whatever the server thinks of it */
     fail_exchange(link, exchange, 0, "");
   else if (answer->is_events)
     fail_exchange(link, exchange, MCP_EDISCONNECTED, "the stream of events ended without the response");
-  else if (is_decisive(answer->status) ||
+  else if (mcp__http_is_decisive(answer->status) ||
            !take_own(link, exchange, answer->status, answer->body, answer->session))
     refuse(link, exchange, answer);
 }
 
 /* ---- events of connections ------------------------------------------------------------------------- */
 
-static exchange_t *take_exchange(mcp__http_conn_t *conn) {
-  exchange_t *exchange = conn->exchange;
+static mcp__client_exchange_t *take_exchange(mcp__http_conn_t *conn) {
+  mcp__client_exchange_t *exchange = conn->exchange;
   conn->exchange = NULL;
   conn->until_ms = 0;
   return exchange;
@@ -648,11 +437,9 @@ static void on_answer(mcp__http_conn_t *conn, const mcp__http_answer_t *answer, 
 
 /* An event for the link itself. If it is the response, the rest of the stream gets another exchange. */
 static void take_own_event(http_link_t *link, mcp__http_conn_t *conn, mcp__buf_t *text) {
-  exchange_t *exchange = conn->exchange;
-  yyjson_doc *doc = parse(text);
-  bool was_response = is_response(yyjson_doc_get_root(doc));
-  yyjson_doc_free(doc);
-  exchange_t *rest = was_response ? mcp__calloc(sizeof *rest) : NULL;
+  mcp__client_exchange_t *exchange = conn->exchange;
+  bool was_response = mcp__http_event_is_response(text);
+  mcp__client_exchange_t *rest = was_response ? mcp__calloc(sizeof *rest) : NULL;
   if (!was_response)
     return;
   take_exchange(conn);
@@ -670,10 +457,10 @@ static void take_own_event(http_link_t *link, mcp__http_conn_t *conn, mcp__buf_t
 
 static void on_event(mcp__http_conn_t *conn, mcp__buf_t *text, void *arg) {
   http_link_t *link = arg;
-  exchange_t *exchange = conn->exchange;
-  if (exchange->answered || exchange->purpose == FOR_INITIALIZED || exchange->purpose == FOR_END)
+  mcp__client_exchange_t *exchange = conn->exchange;
+  if (exchange->answered || exchange->purpose == MCP__FOR_INITIALIZED || exchange->purpose == MCP__FOR_END)
     return; /* nothing may follow the response, and notifications have none */
-  if (exchange->purpose != FOR_MESSAGE) {
+  if (exchange->purpose != MCP__FOR_MESSAGE) {
     take_own_event(link, conn, text);
   } else if (pass_on(link, exchange, text) && conn->exchange == exchange) {
     exchange->answered = true;
@@ -683,22 +470,22 @@ static void on_event(mcp__http_conn_t *conn, mcp__buf_t *text, void *arg) {
 }
 
 /* Whether the server closed a kept connection before it saw the request. */
-static bool may_repeat(const http_link_t *link, const mcp__http_conn_t *conn, const exchange_t *exchange,
-                       bool began, int status) {
+static bool may_repeat(const http_link_t *link, const mcp__http_conn_t *conn,
+                       const mcp__client_exchange_t *exchange, bool began, int status) {
   return !began && status == MCP_EDISCONNECTED && conn->requests > 1 && !exchange->needs_new_conn &&
          link_now_ms(link) - exchange->sent_ms < REPEAT_WITHIN_MS;
 }
 
 static void on_conn_failed(mcp__http_conn_t *conn, bool began, int status, const char *problem, void *arg) {
   http_link_t *link = arg;
-  exchange_t *exchange = take_exchange(conn);
+  mcp__client_exchange_t *exchange = take_exchange(conn);
   if (may_repeat(link, conn, exchange, began, status)) {
     exchange->needs_new_conn = true;
-    prepend(&link->waiting, exchange);
+    mcp__exchange_prepend(&link->waiting, exchange);
   } else if (exchange->answered) {
-    free_exchange(exchange);
+    mcp__client_exchange_free(exchange);
   } else if (status == MCP_ETLS) {
-    free_exchange(exchange);
+    mcp__client_exchange_free(exchange);
     lose(link, status, problem);
   } else {
     fail_exchange(link, exchange, status, problem);
@@ -708,10 +495,7 @@ static void on_conn_failed(mcp__http_conn_t *conn, bool began, int status, const
 
 static void on_conn_freed(mcp__http_conn_t *conn, void *arg) {
   http_link_t *link = arg;
-  unsigned at = 0;
-  while (link->conns[at] != conn)
-    at++;
-  link->conns[at] = link->conns[--link->conn_count];
+  mcp__http_conns_remove(&link->conns, conn);
   if (link->shut)
     free_if_done(link);
   else
@@ -720,19 +504,13 @@ static void on_conn_freed(mcp__http_conn_t *conn, void *arg) {
 
 static const mcp__http_conn_events_t conn_events = {on_event, on_answer, on_conn_failed, on_conn_freed};
 
-static void on_connector_done(mcp__stream_t *stream, int status, const char *problem, void *arg) {
+static void on_conn_opened(void *arg) {
+  proceed(arg);
+}
+
+static void on_connecting_failed(int status, const char *problem, void *arg) {
   http_link_t *link = arg;
-  link->connecting = false;
-  if (stream == NULL) {
-    fail_connecting(link, status, problem);
-    proceed(link);
-    return;
-  }
-  mcp__http_conn_t *conn = mcp__http_conn_new(stream, link->config.max_message, &conn_events, link);
-  if (conn == NULL)
-    fail_connecting(link, UV_ENOMEM, "out of memory");
-  else if (set_up_conn(link, conn) != 0)
-    mcp__http_conn_close(conn);
+  fail_connecting(link, status, problem);
   proceed(link);
 }
 
@@ -742,38 +520,20 @@ static void on_connector_idle(void *arg) {
 
 /* ---- time ------------------------------------------------------------------------------------------ */
 
-static void tick_connecting(http_link_t *link, uint64_t now_ms) {
-  char problem[320];
-  mcp__connector_t *connector = &link->connector;
-  if (link->connect_status != 0) {
-    int status = link->connect_status;
-    link->connect_status = 0;
-    fail_connecting(link, status, connector->problem);
-  } else if (now_ms >= link->connect_by_ms) {
-    mcp__connector_cancel(connector);
-    snprintf(problem, sizeof problem, "not connected within %d ms%s%s", CONNECT_MS,
-             *connector->problem != '\0' ? "; " : "", connector->problem);
-    fail_connecting(link, MCP_ECONNECT, problem);
-  } else if (now_ms >= link->next_address_ms) {
-    link->next_address_ms = now_ms + MCP__CONNECTOR_NEXT_ADDRESS_MS;
-    mcp__connector_try_next(connector);
-  }
-}
-
 static void on_timer(uv_timer_t *timer) {
   http_link_t *link = timer->data;
   uint64_t now_ms = link_now_ms(link);
   if (link->closing && now_ms >= link->close_by_ms)
     shut(link);
-  if (link->connecting && !link->shut)
-    tick_connecting(link, now_ms);
-  for (unsigned i = 0; i < link->conn_count; i++)
-    if (link->conns[i]->until_ms != 0 && now_ms >= link->conns[i]->until_ms && !link->shut) {
-      link->conns[i]->until_ms = 0;
-      close_conn(link->conns[i]); /* the response was passed on: only the end of its stream is missing */
+  if (!link->shut)
+    mcp__http_conns_tick(&link->conns, now_ms);
+  for (unsigned i = 0; i < link->conns.count; i++) {
+    mcp__http_conn_t *conn = link->conns.table[i];
+    if (conn->until_ms != 0 && now_ms >= conn->until_ms && !link->shut) {
+      conn->until_ms = 0;
+      close_conn(conn); /* the response was passed on: only the end of its stream is missing */
     }
-  if (now_ms >= link->retry_ms)
-    link->retry_ms = 0;
+  }
   proceed(link);
 }
 
@@ -786,19 +546,14 @@ static void schedule(http_link_t *link) {
   uint64_t now_ms = link_now_ms(link), due_ms = now_ms + NEVER_MS;
   if (link->shut)
     return;
-  if (link->connecting)
-    earlier(&due_ms, link->connect_status != 0                     ? now_ms
-                     : link->next_address_ms < link->connect_by_ms ? link->next_address_ms
-                                                                   : link->connect_by_ms);
-  if (link->retry_ms != 0)
-    earlier(&due_ms, link->retry_ms);
+  earlier(&due_ms, mcp__http_conns_due_ms(&link->conns, now_ms));
   if (link->closing)
     earlier(&due_ms, link->close_by_ms);
   if (link->must_open)
     due_ms = now_ms;
-  for (unsigned i = 0; i < link->conn_count; i++)
-    if (link->conns[i]->until_ms != 0)
-      earlier(&due_ms, link->conns[i]->until_ms);
+  for (unsigned i = 0; i < link->conns.count; i++)
+    if (link->conns.table[i]->until_ms != 0)
+      earlier(&due_ms, link->conns.table[i]->until_ms);
   uv_timer_start(&link->timer, on_timer, due_ms > now_ms ? due_ms - now_ms : 0, 0);
 }
 
@@ -806,36 +561,35 @@ static void schedule(http_link_t *link) {
 
 /* Removes the exchange of an id. Returns whether the server may be working on it. */
 static bool cancel(http_link_t *link, const char *id) {
-  queue_t *queues[] = {&link->waiting, &link->parked};
+  mcp__exchange_queue_t *queues[] = {&link->waiting, &link->tools.parked};
   for (unsigned i = 0; i < 2; i++)
-    for (exchange_t **at = &queues[i]->first; *at != NULL; at = &(*at)->next)
-      if ((*at)->purpose == FOR_MESSAGE && (*at)->message.id != NULL && strcmp((*at)->message.id, id) == 0) {
-        exchange_t *exchange = *at;
-        take_out(queues[i], at);
-        free_exchange(exchange);
+    for (mcp__client_exchange_t **at = &queues[i]->first; *at != NULL; at = &(*at)->next)
+      if ((*at)->purpose == MCP__FOR_MESSAGE && (*at)->message.id != NULL &&
+          strcmp((*at)->message.id, id) == 0) {
+        mcp__client_exchange_free(mcp__exchange_take(queues[i], at));
         return false;
       }
-  for (unsigned i = 0; i < link->conn_count; i++) {
-    exchange_t *exchange = link->conns[i]->exchange;
+  for (unsigned i = 0; i < link->conns.count; i++) {
+    mcp__client_exchange_t *exchange = link->conns.table[i]->exchange;
     if (exchange != NULL && exchange->message.id != NULL && strcmp(exchange->message.id, id) == 0) {
-      close_conn(link->conns[i]);
+      close_conn(link->conns.table[i]);
       return true;
     }
   }
   return false;
 }
 
-static purpose_t purpose_of(const http_link_t *link, const mcp__http_message_t *message) {
+static mcp__purpose_t purpose_of(const http_link_t *link, const mcp__http_message_t *message) {
   if (link->phase != INITIALIZING || message->method == NULL)
-    return FOR_MESSAGE;
+    return MCP__FOR_MESSAGE;
   if (strcmp(message->method, "initialize") == 0)
-    return FOR_INITIALIZE;
-  return strcmp(message->method, "notifications/initialized") == 0 ? FOR_INITIALIZED : FOR_MESSAGE;
+    return MCP__FOR_INITIALIZE;
+  return strcmp(message->method, "notifications/initialized") == 0 ? MCP__FOR_INITIALIZED : MCP__FOR_MESSAGE;
 }
 
 static int send_message(mcp__link_t *base, mcp__link_write_t write, void *what) {
   http_link_t *link = link_of(base);
-  exchange_t *exchange;
+  mcp__client_exchange_t *exchange;
   mcp__buf_t text;
   if (link->ended)
     return MCP_EDISCONNECTED;
@@ -844,17 +598,17 @@ static int send_message(mcp__link_t *base, mcp__link_write_t write, void *what) 
   mcp__buf_init(&text, SIZE_MAX / 4, NULL);
   int status = write(&text, what);
   if (status == 0)
-    status = new_exchange(link, FOR_MESSAGE, text.data, text.len, &exchange);
+    status = mcp__client_exchange_new(MCP__FOR_MESSAGE, text.data, text.len, link->era, &exchange);
   mcp__buf_deinit(&text);
   if (status != 0)
     return status;
   exchange->purpose = purpose_of(link, &exchange->message);
   const char *cancels = exchange->message.cancels;
   if (cancels != NULL && (!cancel(link, cancels) || link->era == MCP__ERA_MODERN)) {
-    free_exchange(exchange); /* closing the connection is the cancellation */
+    mcp__client_exchange_free(exchange); /* closing the connection is the cancellation */
     return 0;
   }
-  append(&link->waiting, exchange);
+  mcp__exchange_append(&link->waiting, exchange);
   run_queue(link);
   schedule(link);
   return 0;
@@ -864,11 +618,13 @@ static bool may_send(mcp__link_t *base) {
   http_link_t *link = link_of(base);
   if (link->ended)
     return false;
-  if (link->phase == READY && find_idle(link, false) != NULL)
+  if (link->phase == READY && mcp__http_conns_find_idle(&link->conns, false) != NULL)
     return true;
   link->wants_conn = true;
-  if (link->phase == READY)
-    open_conn(link, false);
+  if (link->phase == READY) {
+    mcp__http_conns_open(&link->conns, false);
+    schedule(link);
+  }
   return false;
 }
 
@@ -878,25 +634,19 @@ static bool is_stateless(const mcp__link_t *base) {
 
 static size_t backlog(const mcp__link_t *base) {
   const http_link_t *link = (const http_link_t *)(const void *)base;
-  size_t bytes = 0;
-  for (unsigned i = 0; i < link->conn_count; i++)
-    if (!link->conns[i]->stream->closing)
-      bytes += mcp__stream_backlog(link->conns[i]->stream);
-  for (const exchange_t *each = link->waiting.first; each != NULL; each = each->next)
+  size_t bytes = mcp__http_conns_backlog(&link->conns);
+  for (const mcp__client_exchange_t *each = link->waiting.first; each != NULL; each = each->next)
     bytes += each->message.body.len;
   return bytes;
 }
 
 static mcp_stage_t stage(const mcp__link_t *base) {
   const http_link_t *link = (const http_link_t *)(const void *)base;
-  bool is_secured = link->conn_count == 0 || mcp__http_conn_is_secured(link->conns[0]);
-  return is_secured ? MCP_STAGE_INITIALIZE : MCP_STAGE_TLS;
+  return mcp__http_conns_is_secured(&link->conns) ? MCP_STAGE_INITIALIZE : MCP_STAGE_TLS;
 }
 
 static void set_reading(mcp__link_t *base, bool on) {
-  http_link_t *link = link_of(base);
-  for (unsigned i = 0; i < link->conn_count; i++)
-    mcp__stream_read(link->conns[i]->stream, on);
+  mcp__http_conns_set_reading(&link_of(base)->conns, on);
 }
 
 static uint64_t tick(mcp__link_t *base, uint64_t now_ms) {
@@ -904,37 +654,34 @@ static uint64_t tick(mcp__link_t *base, uint64_t now_ms) {
   return now_ms + NEVER_MS;
 }
 
-static void keep_cancellations(queue_t *queue) {
-  for (exchange_t **at = &queue->first; *at != NULL;) {
-    exchange_t *exchange = *at;
-    if (exchange->message.cancels != NULL) {
-      at = &exchange->next;
-    } else {
-      take_out(queue, at);
-      free_exchange(exchange);
-    }
+static void keep_cancellations(mcp__exchange_queue_t *queue) {
+  for (mcp__client_exchange_t **at = &queue->first; *at != NULL;) {
+    if ((*at)->message.cancels != NULL)
+      at = &(*at)->next;
+    else
+      mcp__client_exchange_free(mcp__exchange_take(queue, at));
   }
 }
 
 /* Sends what a server of an older version has to know first: cancellations, and the end of the session. */
 static void close_link(mcp__link_t *base, bool politely) {
   http_link_t *link = link_of(base);
-  exchange_t *end = NULL;
+  mcp__client_exchange_t *end = NULL;
   link->ended = true;
   if (link->shut)
     return;
   if (politely && link->session != NULL)
     end = mcp__calloc(sizeof *end);
   keep_cancellations(&link->waiting);
-  free_queue(&link->parked);
-  for (unsigned i = 0; i < link->conn_count; i++) {
-    const exchange_t *exchange = link->conns[i]->exchange;
+  mcp__exchange_free_all(&link->tools.parked);
+  for (unsigned i = 0; i < link->conns.count; i++) {
+    const mcp__client_exchange_t *exchange = link->conns.table[i]->exchange;
     if (exchange != NULL && exchange->message.cancels == NULL)
-      close_conn(link->conns[i]);
+      close_conn(link->conns.table[i]);
   }
   if (end != NULL) {
-    end->purpose = FOR_END;
-    append(&link->waiting, end);
+    end->purpose = MCP__FOR_END;
+    mcp__exchange_append(&link->waiting, end);
   }
   if (!politely)
     shut(link);
@@ -975,16 +722,15 @@ mcp__link_t *mcp__http_link_new(mcp__stream_t *stream, const mcp__link_config_t 
   link->io = stream->io;
   link->era = MCP__ERA_MODERN;
   link->version = mcp__protocol_version_name(MCP__2026_07_28);
-  link->connector = (mcp__connector_t){
-      .io = link->io, .on_done = on_connector_done, .on_idle = on_connector_idle, .arg = link};
   uv_timer_init(link->io->prepare.loop, &link->timer);
   link->timer.data = link;
-  mcp__http_conn_t *conn = mcp__http_conn_new(stream, config->max_message, &conn_events, link);
-  int status = conn != NULL ? set_up_conn(link, conn) : UV_ENOMEM;
+  const mcp__http_conns_events_t events_of_conns = {&conn_events, on_conn_opened, on_connecting_failed,
+                                                    on_connector_idle, link};
+  int status = mcp__http_conns_init(&link->conns, stream, &link->config, &events_of_conns);
   if (config->needs_session)
     begin_session(link);
   else if (status == 0)
-    status = add_internal(link, FOR_DISCOVER,
+    status = add_internal(link, MCP__FOR_DISCOVER,
                           "{\"jsonrpc\":\"2.0\",\"id\":\"discover\",\"method\":\"server/discover\"}");
   if (status != 0) {
     link->events = &ignore_events;
