@@ -15,7 +15,7 @@ int mcp__client_exchange_new(mcp__purpose_t purpose, const char *text, size_t le
   mcp__client_exchange_t *exchange = mcp__calloc(sizeof *exchange);
   if (exchange == NULL)
     return UV_ENOMEM;
-  int status = mcp__http_message_read(&exchange->message, text, len, era, SIZE_MAX / 4);
+  int status = mcp__outgoing_read(&exchange->message, text, len, era, SIZE_MAX / 4);
   if (status != 0) {
     mcp__free(exchange);
     return status;
@@ -28,7 +28,7 @@ int mcp__client_exchange_new(mcp__purpose_t purpose, const char *text, size_t le
 }
 
 void mcp__client_exchange_free(mcp__client_exchange_t *exchange) {
-  mcp__http_message_deinit(&exchange->message);
+  mcp__outgoing_deinit(&exchange->message);
   mcp__free(exchange);
 }
 

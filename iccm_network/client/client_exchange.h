@@ -15,7 +15,7 @@ typedef enum mcp__purpose {
 
 typedef struct mcp__client_exchange {
   struct mcp__client_exchange *next;
-  mcp__http_message_t message;
+  mcp__outgoing_t message;
   mcp__purpose_t purpose;
   uint64_t request;        /* the id; 0: no request of the client */
   uint64_t sent_ms;        /* when it was last written */

@@ -23,7 +23,7 @@ void mcp__http_tools_learn(mcp__http_tools_t *tools, const mcp__client_exchange_
 }
 
 const mcp__tool_headers_t *mcp__http_tools_find(const mcp__http_tools_t *tools,
-                                                const mcp__http_message_t *message) {
+                                                const mcp__outgoing_t *message) {
   if (message->method == NULL || strcmp(message->method, "tools/call") != 0)
     return NULL;
   return mcp__header_cache_find(&tools->headers, message->name);

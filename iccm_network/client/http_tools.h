@@ -22,7 +22,7 @@ void mcp__http_tools_learn(mcp__http_tools_t *tools, const mcp__client_exchange_
                            const mcp__buf_t *text);
 /* The headers that a message needs; NULL: none. */
 const mcp__tool_headers_t *mcp__http_tools_find(const mcp__http_tools_t *tools,
-                                                const mcp__http_message_t *message);
+                                                const mcp__outgoing_t *message);
 
 /* Parks a call until the list is read. *next: the request for its first page, or NULL if it is under way. If
  * the result is UV_ENOMEM, the call is not parked. */
