@@ -37,7 +37,10 @@ _iccm() {
   *)
     command=$(_iccm_command)
     case $command in
-    '') words='list call ping bench doctor bridge listen logs stats ready trace canary dead new manifest' ;;
+    '')
+      options+=' --stdio'
+      words='list call ping bench doctor bridge listen logs stats ready trace canary dead new manifest'
+      ;;
     list) options+=' --stdio' ;;
     call) options+=' --progress --trace --stdio' ;;
     bridge) options+=' --trace --listen --stdio' ;;

@@ -169,9 +169,9 @@ static const command_t commands[] = {
      "                     \"new\" makes one and prints it on standard error\n"
      "  --listen PORT      instead of stdio, serve the tools of a server that only\n"
      "                     supports WebSocket or stdio over HTTP (path /mcp) and\n"
-     "                     WebSocket, until Ctrl-C or SIGTERM; 0: a free port, which the\n"
-     "                     log on standard error names. ICCM_AUTH_TOKEN, if set, is sent to\n"
-     "                     the server and required from the callers\n" STDIO_HELP "\n"
+     "                     WebSocket, until Ctrl-C or SIGTERM; 0: a free port, which\n"
+     "                     the log on standard error names. ICCM_AUTH_TOKEN, if set,\n"
+     "                     is sent to the server and required from the callers\n" STDIO_HELP "\n"
      "{\"mcpServers\":{\"godot\":{\"command\":\"iccm\",\n"
      "  \"args\":[\"bridge\",\"ws://localhost:9060\"]}}}\n"},
     {"listen", 0, 1, 0, listen_run,
