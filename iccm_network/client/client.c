@@ -838,6 +838,10 @@ int mcp_client_set_tls_verify(mcp_client_t *client, bool verify) {
   return 0;
 }
 
+bool mcp__client_uses_tool_headers(const mcp_client_t *client) {
+  return client->link != NULL && client->endpoint->url.http && mcp__link_is_stateless(client->link);
+}
+
 void mcp__client_set_initialize_params(mcp_client_t *client, const char *initialize_params) {
   client->initialize_params = initialize_params;
 }

@@ -1100,7 +1100,8 @@ MCP_EXPORT int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mu
 MCP_EXPORT int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params,
                                   const mcp_call_options_t *options, mcp_result_cb cb, void *arg);
 
-/* Requests tools/list, page by page. The value that cb receives is one array of all tools.
+/* Requests tools/list, page by page. The value that cb receives is one array of all tools. With MCP
+ * 2026-07-28 over HTTP, it lacks the tools whose x-mcp-header is invalid; the log has a warning for each.
  *
  * options may be NULL. They apply to all pages together, but progress_cb is ignored. The id is that of the
  * request for the first page.

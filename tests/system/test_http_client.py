@@ -378,6 +378,23 @@ class ModernServer(Case):
                 self.expect(iccm("call", server.url, "echo", "a=x"), code, "fine" if code == OK else "header mismatch")
                 self.assertEqual(server.order, ["server/discover", *order])
 
+    def test_a_tool_whose_headers_are_invalid_is_left_out(self):
+        """In the version that has these headers alone, and over HTTP alone."""
+        invalid = {"type": "object", "properties": {"a": {"type": "number", "x-mcp-header": "A"}}}
+        tools = [{"name": name, "inputSchema": schema} for name, schema in (("bad", invalid), ("good", {"type": "object"}))]
+
+        def answer(request):
+            return response(200, result(request, tools=tools)) if request.rpc == "tools/list" else None
+
+        with modern(answer) as server:
+            run = iccm("list", "--verbose", server.url)
+            self.assertEqual((run.returncode, run.stdout.split()), (OK, ["good"]))
+            left_out = "left the tool bad out of the list: x-mcp-header of /a stands at a type that is none of"
+            self.assertEqual(run.stderr.count("x-mcp-header"), 1)
+            self.assertIn(left_out, run.stderr)
+        with legacy(lambda request: response(404), answer) as server:
+            self.assertEqual(iccm("list", server.url).stdout.split(), ["bad", "good"])
+
     def test_a_response_for_another_request(self):
         def answer(request):
             if request.rpc == "tools/call":
