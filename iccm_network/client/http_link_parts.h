@@ -45,6 +45,9 @@ uint64_t mcp__http_link_now_ms(const mcp__http_link_t *link);
 void mcp__http_link_lose(mcp__http_link_t *link, int status, const char *problem);
 /* Lets the client initialize a session, in place of an earlier one. */
 void mcp__http_link_begin_session(mcp__http_link_t *link);
+/* Requests the stream of the session. */
+void mcp__http_link_open_stream(mcp__http_link_t *link);
+void mcp__http_link_end_stream(mcp__http_link_t *link);
 /* Continues after an event: may call on_open and on_ready, or end a link that is closing. */
 void mcp__http_link_proceed(mcp__http_link_t *link);
 
