@@ -895,8 +895,9 @@ typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, 
  * does not know it. It sends up to 8 requests at a time, each on a separate connection that is kept for
  * later ones; further requests wait. If the server closes a kept connection before it answers, the request
  * is repeated once on a new connection. A cancelled or expired request closes its connection. With
- * 2026-07-28, which has no "ping", a request of that method asks server/discover. Redirects are not
- * followed, streams are not resumed, and notifications that belong to no request are not received.
+ * 2026-07-28, which has no "ping", a request of that method asks server/discover. In a session, the client
+ * receives notifications that belong to no request over one more connection, and continues a stream of events
+ * that ends before the response, if its events have ids. Redirects are not followed.
  *
  * Returns the client, which you close by mcp_client_close() and then free by mcp_client_free(). Returns
  * NULL if url is not a valid address, ICCM_AUTH_TOKEN or, for wss://, the file ICCM_TLS_CA is invalid, or
