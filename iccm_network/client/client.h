@@ -12,6 +12,9 @@ int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **clie
  * not 0, the callback of spec is not called. */
 int mcp__client_send_request(mcp_client_t *client, mcp__request_spec_t *spec, yyjson_mut_doc *params);
 
+/* Whether arguments of tools are repeated in headers (x-mcp-header): MCP 2026-07-28 over HTTP. */
+bool mcp__client_uses_tool_headers(const mcp_client_t *client);
+
 /* Settings for the library, to be called before the first request. initialize_params: the params of
  * initialize as JSON text, borrowed. */
 void mcp__client_set_initialize_params(mcp_client_t *client, const char *initialize_params);
