@@ -140,9 +140,11 @@ static const command_t commands[] = {
     {"doctor", 1, 1, 0, doctor_run,
      "Usage: iccm doctor URL\n\n"
      "Connects to a server step by step: its name, its addresses, TLS, the upgrade to\n"
-     "WebSocket, initialize, tools/list, pings, a large message, bad JSON. Reports\n"
-     "each failure with its likely cause and what to do. Calls none of the server's\n"
-     "tools. The first failure determines the exit code; warnings do not count.\n\n"
+     "WebSocket, initialize, tools/list, pings, a large message, bad JSON; over HTTP\n"
+     "server/discover in place of the upgrade, and a stream of events in place of the\n"
+     "pings. Reports each failure with its likely cause and what to do. Calls none of\n"
+     "the server's tools. The first failure determines the exit code; warnings do not\n"
+     "count.\n\n"
      "--json: {\"url\",\"exit_code\",\"problems\",\"warnings\",\"ms\",\"findings\":[{\"stage\",\n"
      "\"verdict\",\"address\",\"ms\",\"what\",\"name\",\"cause\",\"to_do\"}]}\n"},
     {"bridge", 1, 1, BIT(OPTION_TRACE) | BIT(OPTION_LISTEN), bridge_run,
