@@ -81,8 +81,8 @@ static const diagnosis_t diagnoses[DIAGNOSIS_COUNT] = {
            "Set ICCM_TLS_CA to a PEM file with the certificates to trust, or unset it to use the system trust store."),
     FAILED(DIAGNOSIS_TLS_NOT_SPOKEN, ICCM_PROTOCOL, "tls_not_spoken",
            "The client started a TLS handshake, and the response was not TLS: the server speaks plain text here.",
-           "Use ws:// instead of wss:// (http:// instead of https://), or the server's TLS port. A server built with iccm-network speaks TLS if "
-           "ICCM_TLS_CERT and ICCM_TLS_KEY are set."),
+           "Use ws:// instead of wss:// (http:// instead of https://), or the server's TLS port. A server built with "
+           "iccm-network speaks TLS if ICCM_TLS_CERT and ICCM_TLS_KEY are set."),
     FAILED(DIAGNOSIS_TLS_EXPIRED, ICCM_PROTOCOL, "tls_expired",
            "The server's certificate, or one in its chain, has expired. Clients that verify certificates do not "
            "connect.",
