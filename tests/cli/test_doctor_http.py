@@ -10,7 +10,6 @@ import socket
 import tempfile
 import threading
 import time
-import unittest
 
 import websockets
 
