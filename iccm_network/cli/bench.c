@@ -159,7 +159,7 @@ static void close_clients(bench_t *bench) {
   if (bench->code == ICCM_OK)
     bench->code = bench_result_print(&bench->result, bench->options, bench->out);
   bench->tick.data = &bench->code;
-  uv_timer_start(&bench->tick, sync_client_on_close_timeout, SYNC_CLIENT_CLOSE_MS, 0);
+  uv_timer_start(&bench->tick, sync_client_on_close_timeout, sync_client_close_ms(bench->options), 0);
   for (int i = 0; i < bench->options->connections; i++)
     mcp_client_close(bench->clients[i], on_client_closed, bench);
 }

@@ -47,7 +47,9 @@ static void start_closing(bridge_t *bridge) {
   bridge->closing = true;
   mcp__stdio_read(&bridge->stdio, false);
   bridge->timer.data = &bridge->code;
-  uv_timer_start(&bridge->timer, sync_client_on_close_timeout, BRIDGE_CLOSE_MS, 0);
+  uint64_t ms = sync_client_close_ms(bridge->options);
+  uv_timer_start(&bridge->timer, sync_client_on_close_timeout, ms > BRIDGE_CLOSE_MS ? ms : BRIDGE_CLOSE_MS,
+                 0);
   mcp_client_close(bridge->client, on_client_closed, bridge);
 }
 
@@ -183,8 +185,10 @@ int bridge_run(const options_t *options, const print_t *out) {
     free(bridge);
     return report_usage_error(options, out, "cannot create an event loop: %s", uv_strerror(status));
   }
-  mcp_redact_setting(NULL, options->url, bridge->url);
-  bridge->client = mcp_client_new(&bridge->loop, options->url);
+  mcp_redact_setting(NULL, options->program != NULL ? options->program[0] : options->url, bridge->url);
+  bridge->client = options->program != NULL
+                       ? mcp_client_new_stdio(&bridge->loop, (const char *const *)options->program)
+                       : mcp_client_new(&bridge->loop, options->url);
   if (bridge->client == NULL) {
     end(bridge);
     return report_usage_error(options, out, "%s", mcp_last_error());

@@ -340,7 +340,7 @@ int bridge_listen_run(const options_t *options, const print_t *out) {
   bridge_t *bridge = check_alloc(calloc(1, sizeof *bridge));
   *bridge = (bridge_t){.options = options, .name = "bridge"};
   check_alloc(uv_loop_init(&bridge->loop) == 0 ? bridge : NULL);
-  mcp_redact_setting(NULL, options->url, bridge->url);
+  mcp_redact_setting(NULL, options->program != NULL ? options->program[0] : options->url, bridge->url);
   int code = sync_client_server_name(options, out, bridge->name);
   mcp_set_log_handler(NULL, options->verbose ? MCP_LOG_TRACE : MCP_LOG_INFO, NULL);
   if (code == 0)

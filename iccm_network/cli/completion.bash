@@ -8,7 +8,7 @@ _iccm_command() {
     case ${COMP_WORDS[i]} in
     --timeout | --token | --trace | --count | --connections | --in-flight | --seconds | --server-pid | \
       --component | --level | --text | --since | --until | --lines | --late | --name | --server-version | \
-      --description | --author | --command | --url | --listen)
+      --description | --author | --command | --url | --listen | --stdio)
       [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
       ((i++))
       ;;
@@ -32,16 +32,20 @@ _iccm() {
   --trace) words=new ;;
   --timeout | --token | --count | --connections | --in-flight | --seconds | --server-pid | \
     --component | --text | --since | --until | --lines | --late | --name | --server-version | \
-    --description | --author | --command | --url | --listen) ;;
+    --description | --author | --command | --url | --listen | --stdio) ;;
   --level) words='TRACE DEBUG INFO WARN ERROR' ;;
   *)
     command=$(_iccm_command)
     case $command in
-    '') words='list call ping bench doctor bridge listen logs stats ready trace canary dead new manifest' ;;
-    call) options+=' --progress --trace' ;;
-    bridge) options+=' --trace --listen' ;;
-    ping) options+=' --count' ;;
-    bench) options+=' --connections --in-flight --seconds --server-pid' ;;
+    '')
+      options+=' --stdio'
+      words='list call ping bench doctor bridge listen logs stats ready trace canary dead new manifest'
+      ;;
+    list) options+=' --stdio' ;;
+    call) options+=' --progress --trace --stdio' ;;
+    bridge) options+=' --trace --listen --stdio' ;;
+    ping) options+=' --count --stdio' ;;
+    bench) options+=' --connections --in-flight --seconds --server-pid --stdio' ;;
     logs) options+=' --component --level --trace --text --since --until --lines --follow' ;;
     canary) options+=' --seconds --late' ;;
     dead) [[ $before == dead ]] && words='list replay discard' ;;

@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "mcp/protocol_version.h"
 #include "check_alloc.h"
 #include "doctor_http.h"
 #include "doctor_messages.h"
@@ -140,13 +141,13 @@ static void add_identity(doctor_t *doctor, const raw_http_t *http) {
 /* Judges the response of one address. */
 static void judge_discover(doctor_t *doctor, raw_http_t *http) {
   yyjson_val *root = raw_http_response(http);
-  mcp__http_verdict_t verdict = mcp__http_judge_discover(raw_http_status(http), root);
-  bool is_served = verdict == MCP__HTTP_MODERN;
+  mcp__era_verdict_t verdict = mcp__judge_discover(raw_http_status(http), root);
+  bool is_served = verdict == MCP__IS_MODERN;
   if (is_tls_port(doctor, http)) {
     doctor_add_response(doctor, DIAGNOSIS_TLS, http, "");
     return;
   }
-  if (verdict == MCP__HTTP_NO_SERVER || !http->complete) {
+  if (verdict == MCP__IS_NO_SERVER || !http->complete) {
     doctor_add_response(doctor, diagnose(doctor, http), http, "");
     return;
   }
@@ -196,7 +197,7 @@ static void add_session(doctor_t *doctor, const raw_http_t *http, yyjson_val *re
 static bool judge_initialize(doctor_t *doctor, raw_http_t *http) {
   yyjson_val *result = yyjson_obj_get(raw_http_response(http), "result");
   const char *session = session_of(http);
-  const char *problem = result != NULL ? mcp__http_judge_initialize(result, session, &doctor->version) : NULL;
+  const char *problem = result != NULL ? mcp__judge_initialize(result, session, &doctor->version) : NULL;
   if (problem != NULL) {
     doctor_add_response(doctor, DIAGNOSIS_NO_VERSION, http, problem);
     return false;

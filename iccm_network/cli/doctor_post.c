@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "mcp/protocol_version.h"
 #include "transport/auth.h"
 #include "check_alloc.h"
 #include "doctor_messages.h"
@@ -24,9 +25,9 @@ static char *message_text(const doctor_request_t *request) {
 }
 
 static int write_post(mcp__buf_t *out, const mcp__http_target_t *to, const doctor_request_t *request) {
-  mcp__http_message_t message;
+  mcp__outgoing_t message;
   char *text = message_text(request);
-  int status = mcp__http_message_read(&message, text, strlen(text), request->era, MAX_REQUEST);
+  int status = mcp__outgoing_read(&message, text, strlen(text), request->era, MAX_REQUEST);
   free(text);
   if (status != 0)
     return status;
@@ -35,7 +36,7 @@ static int write_post(mcp__buf_t *out, const mcp__http_target_t *to, const docto
     status = mcp__buf_puts(&message.body, request->text);
   }
   status = mcp__buf_first_error(status, mcp__http_write_post(out, to, &message, NULL));
-  mcp__http_message_deinit(&message);
+  mcp__outgoing_deinit(&message);
   return status;
 }
 

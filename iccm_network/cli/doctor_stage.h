@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include "transport/tls.h"
 #include "transport/url.h"
-#include "client/http_handshake.h"
+#include "client/handshake.h"
 #include "diagnoses.h"
 #include "findings.h"
 #include "options.h"

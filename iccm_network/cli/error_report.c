@@ -55,6 +55,16 @@ static const status_info_t timeouts[] = {
     [MCP_STAGE_INITIALIZE] = {MCP_ETIMEOUT, ICCM_TIMEOUT, NO_HANDSHAKE_HINT},
     [MCP_STAGE_OPEN] = {MCP_ETIMEOUT, ICCM_TIMEOUT, "raise the limit with --timeout SECONDS"},
 };
+/* In place of the hints above if the server is a program. */
+static const struct {
+  int status;
+  const char *hint;
+} program_hints[] = {
+    {MCP_ECONNECT, "check the path of the program, and that it can be executed"},
+    {MCP_EUPGRADE, "check that the program is an MCP server on standard input and output"},
+    {MCP_EDISCONNECTED,
+     "the request may have been executed; the program's messages on standard error may show why it ended"},
+};
 static const status_info_t other_info = {0, ICCM_PROTOCOL, ""};
 
 static const status_info_t *info_of(const mcp_result_t *result, mcp_stage_t stage) {
@@ -67,6 +77,13 @@ static const status_info_t *info_of(const mcp_result_t *result, mcp_stage_t stag
       return &status_infos[i];
   }
   return &other_info;
+}
+
+static const char *hint_of(const options_t *options, const mcp_result_t *result, const status_info_t *info) {
+  for (size_t i = 0; options->program != NULL && i < sizeof program_hints / sizeof program_hints[0]; i++)
+    if (program_hints[i].status == result->status)
+      return program_hints[i].hint;
+  return info->hint;
 }
 
 int report_exit_code(const mcp_result_t *result, mcp_stage_t stage) {
@@ -95,6 +112,7 @@ static void print_error(const print_t *out, int code, const char *message, const
 int report_failure(const options_t *options, const print_t *out, const char *operation,
                    const mcp_result_t *result, mcp_stage_t stage) {
   const status_info_t *info = info_of(result, stage);
+  const char *hint = hint_of(options, result, info);
   const print_t err = {stderr, 0, false};
   int code = result->status != 0 ? result->status : MCP_TOOL_ERROR;
   yyjson_val *data = result->status != 0 ? result->value : NULL;
@@ -104,8 +122,8 @@ int report_failure(const options_t *options, const print_t *out, const char *ope
   print_line(&err, result->message, strlen(result->message), 0);
   if (code <= -32000)
     fprintf(stderr, " (code %d)", code);
-  if (info->hint[0] != '\0')
-    fprintf(stderr, "; %s", info->hint);
+  if (hint[0] != '\0')
+    fprintf(stderr, "; %s", hint);
   if (data != NULL) {
     char *text = check_alloc(yyjson_val_write(data, 0, NULL));
     fputs("; data: ", stderr);
@@ -114,7 +132,7 @@ int report_failure(const options_t *options, const print_t *out, const char *ope
   }
   fputc('\n', stderr);
   if (options->json)
-    print_error(out, code, result->message, info->hint, data, info->exit_code);
+    print_error(out, code, result->message, hint, data, info->exit_code);
   return info->exit_code;
 }
 

@@ -51,7 +51,8 @@ enum option_id {
   OPTION_AUTHOR,
   OPTION_COMMAND,
   OPTION_URL,
-  OPTION_LISTEN
+  OPTION_LISTEN,
+  OPTION_STDIO
 };
 
 #define BIT(id) (1u << ((id)-OPTION_HELP))
@@ -86,6 +87,7 @@ static const struct option option_table[] = {
     {"command", required_argument, NULL, OPTION_COMMAND},
     {"url", required_argument, NULL, OPTION_URL},
     {"listen", required_argument, NULL, OPTION_LISTEN},
+    {"stdio", no_argument, NULL, OPTION_STDIO}, /* see cut_program() */
     {NULL, 0, NULL, 0},
 };
 
@@ -101,6 +103,10 @@ typedef struct command {
   const char *help;
 } command_t;
 
+#define STDIO_HELP                                                                                           \
+  "  --stdio PROGRAM    start PROGRAM and use its standard input and output, in\n"                           \
+  "                     place of URL; the words behind it are its arguments\n"
+
 #define ARGUMENTS_HELP                                                                                       \
   "Arguments are one JSON object, - to read that object from standard input, or\n"                           \
   "key=value ... The tool's schema determines the type of a value: where it\n"                               \
@@ -111,32 +117,38 @@ typedef struct command {
 
 /* clang-format off */
 static const command_t commands[] = {
-    {"list", 0, 1, 0, list_run,
-     "Usage: iccm list [URL]\n\n"
-     "Shows the server's tools and their arguments. URL: see iccm logs --help.\n"},
-    {"call", 2, ANY_ARGS, BIT(OPTION_TRACE) | BIT(OPTION_PROGRESS), call_run,
-     "Usage: iccm call [--progress] [--trace ID] URL TOOL [JSON | - | key=value ...]\n\n"
+    {"list", 0, 1, BIT(OPTION_STDIO), list_run,
+     "Usage: iccm list [URL]\n"
+     "       iccm list --stdio PROGRAM [ARGUMENT ...]\n\n"
+     "Shows the server's tools and their arguments. URL: see iccm logs --help.\n\n" STDIO_HELP},
+    {"call", 2, ANY_ARGS, BIT(OPTION_TRACE) | BIT(OPTION_PROGRESS) | BIT(OPTION_STDIO), call_run,
+     "Usage: iccm call [--progress] [--trace ID] URL TOOL [JSON | - | key=value ...]\n"
+     "       iccm call [OPTIONS] TOOL [JSON | - | key=value ...] --stdio PROGRAM ...\n\n"
      "Calls a tool and prints its result: log lines in the format of iccm logs, other\n"
      "rows as a table (with tabs between the cells if standard output is not a\n"
      "terminal). --json prints the result unchanged.\n\n"
      "  --progress         show the progress that the server reports on standard\n"
      "                     error: a bar on a terminal, else a line for each change\n"
      "  --trace ID         the trace id of the call, at most 128 bytes; \"new\" makes\n"
-     "                     one and prints it on standard error\n\n" ARGUMENTS_HELP},
-    {"ping", 1, 1, BIT(OPTION_COUNT), ping_run,
-     "Usage: iccm ping [--count N] URL\n\n"
+     "                     one and prints it on standard error\n" STDIO_HELP "\n" ARGUMENTS_HELP},
+    {"ping", 1, 1, BIT(OPTION_COUNT) | BIT(OPTION_STDIO), ping_run,
+     "Usage: iccm ping [--count N] URL\n"
+     "       iccm ping [--count N] --stdio PROGRAM [ARGUMENT ...]\n\n"
      "Connects and measures round trips.\n\n"
-     "  --count N          number of round trips (default 4)\n"},
+     "  --count N          number of round trips (default 4)\n" STDIO_HELP},
     {"bench", 2, ANY_ARGS,
-     BIT(OPTION_CONNECTIONS) | BIT(OPTION_IN_FLIGHT) | BIT(OPTION_SECONDS) | BIT(OPTION_SERVER_PID), bench_run,
-     "Usage: iccm bench [OPTIONS] URL TOOL [JSON | - | key=value ...]\n\n"
+     BIT(OPTION_CONNECTIONS) | BIT(OPTION_IN_FLIGHT) | BIT(OPTION_SECONDS) | BIT(OPTION_SERVER_PID) |
+         BIT(OPTION_STDIO),
+     bench_run,
+     "Usage: iccm bench [OPTIONS] URL TOOL [JSON | - | key=value ...]\n"
+     "       iccm bench [OPTIONS] TOOL [JSON | - | key=value ...] --stdio PROGRAM ...\n\n"
      "Calls a tool as fast as the server responds, and measures the rate and the\n"
      "latency. --timeout applies to each call. Errors are counted; the first error\n"
      "determines the exit code.\n\n"
-     "  --connections N    connections (default 64)\n"
+     "  --connections N    connections (default 64), or programs (default 1)\n"
      "  --in-flight N      calls in flight on each connection (default 16)\n"
      "  --seconds S        duration of the measurement (default 5), after a warm-up\n"
-     "  --server-pid PID   also print the calls per CPU second of that process\n\n" ARGUMENTS_HELP},
+     "  --server-pid PID   also print the calls per CPU second of that process\n" STDIO_HELP "\n" ARGUMENTS_HELP},
     {"doctor", 1, 1, 0, doctor_run,
      "Usage: iccm doctor URL\n\n"
      "Connects to a server step by step: its name, its addresses, TLS, the upgrade to\n"
@@ -147,8 +159,9 @@ static const command_t commands[] = {
      "count.\n\n"
      "--json: {\"url\",\"exit_code\",\"problems\",\"warnings\",\"ms\",\"findings\":[{\"stage\",\n"
      "\"verdict\",\"address\",\"ms\",\"what\",\"name\",\"cause\",\"to_do\"}]}\n"},
-    {"bridge", 1, 1, BIT(OPTION_TRACE) | BIT(OPTION_LISTEN), bridge_run,
-     "Usage: iccm bridge [--trace ID | --listen PORT] URL\n\n"
+    {"bridge", 1, 1, BIT(OPTION_TRACE) | BIT(OPTION_LISTEN) | BIT(OPTION_STDIO), bridge_run,
+     "Usage: iccm bridge [--trace ID | --listen PORT] URL\n"
+     "       iccm bridge [--trace ID | --listen PORT] --stdio PROGRAM [ARGUMENT ...]\n\n"
      "For MCP hosts that only support stdio: forwards each line of standard input to\n"
      "the server and each message of the server to standard output. Reconnects\n"
      "automatically: requests in flight then fail, new ones wait for the connection.\n"
@@ -157,10 +170,10 @@ static const command_t commands[] = {
      "  --trace ID         the trace id of calls that have none, at most 128 bytes;\n"
      "                     \"new\" makes one and prints it on standard error\n"
      "  --listen PORT      instead of stdio, serve the tools of a server that only\n"
-     "                     supports WebSocket over HTTP (path /mcp) and WebSocket,\n"
-     "                     until Ctrl-C or SIGTERM; 0: a free port, which the log on\n"
-     "                     standard error names. ICCM_AUTH_TOKEN, if set, is sent to\n"
-     "                     the server and required from the callers\n\n"
+     "                     supports WebSocket or stdio over HTTP (path /mcp) and\n"
+     "                     WebSocket, until Ctrl-C or SIGTERM; 0: a free port, which\n"
+     "                     the log on standard error names. ICCM_AUTH_TOKEN, if set,\n"
+     "                     is sent to the server and required from the callers\n" STDIO_HELP "\n"
      "{\"mcpServers\":{\"godot\":{\"command\":\"iccm\",\n"
      "  \"args\":[\"bridge\",\"ws://localhost:9060\"]}}}\n"},
     {"listen", 0, 1, 0, listen_run,
@@ -266,7 +279,9 @@ static const command_t commands[] = {
 static const char general_help[] =
     "Usage: iccm COMMAND URL ...\n\n"
     "Client for MCP servers. URL is ws://host:port/path or host:port for WebSocket,\n"
-    "http://host:port/path for Streamable HTTP; wss:// and https:// are with TLS.\n\n"
+    "http://host:port/path for Streamable HTTP; wss:// and https:// are with TLS. For\n"
+    "a server on standard input and output, write --stdio PROGRAM [ARGUMENT ...] at\n"
+    "the end in place of URL: list, call, ping, bench and bridge then start PROGRAM.\n\n"
     "  iccm list [URL]                          show the server's tools\n"
     "  iccm call URL TOOL [JSON | key=value]    call a tool\n"
     "  iccm ping URL                            measure round trips\n"
@@ -447,6 +462,20 @@ static void parse(parsed_t *parsed, int argc, char **argv) {
   }
 }
 
+/* Cuts --stdio and the words behind it off the command line: they may look like options. */
+static void cut_program(parsed_t *parsed, int *argc, char **argv) {
+  for (int i = 1; i < *argc; i++) {
+    if (strcmp(argv[i], "--stdio") != 0)
+      continue;
+    parsed->given |= BIT(OPTION_STDIO);
+    parsed->options.program = &argv[i + 1];
+    if (i + 1 == *argc || *argv[i + 1] == '\0')
+      record_bad_option(parsed, "", "--stdio", "needs a program");
+    argv[i] = NULL;
+    *argc = i;
+  }
+}
+
 static const command_t *find_command(const char *name) {
   for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
     if (strcmp(commands[i].name, name) == 0)
@@ -498,13 +527,18 @@ static int run_command(parsed_t *parsed, const print_t *out, int arg_count, char
   const char *unsupported = find_unsupported_option(command, parsed->given);
   if (unsupported != NULL)
     return report_usage_error(options, out, "--%s is not an option of iccm %s", unsupported, command->name);
-  if (arg_count - 1 < command->min_args || arg_count - 1 > command->max_args)
+  bool has_program = options->program != NULL; /* it counts as the URL */
+  int count = arg_count - 1 + has_program;
+  if (count < command->min_args || count > command->max_args)
     return report_usage_error(options, out, "too %s arguments; see iccm %s --help",
-                              arg_count - 1 < command->min_args ? "few" : "many", command->name);
-  options->url = args[1];
-  options->tool = command->min_args > 1 ? args[2] : NULL;
-  options->args = args + 1 + command->min_args;
-  options->arg_count = arg_count - 1 - command->min_args;
+                              count < command->min_args ? "few" : "many", command->name);
+  if (has_program && !(parsed->given & BIT(OPTION_CONNECTIONS)))
+    options->connections = 1;
+  args += has_program ? 0 : 1;
+  options->url = has_program ? NULL : args[0];
+  options->tool = command->min_args > 1 ? args[1] : NULL;
+  options->args = args + command->min_args;
+  options->arg_count = count - command->min_args;
   return command->run(options, out);
 }
 
@@ -551,6 +585,7 @@ int main(int argc, char **argv) {
   signal(SIGINT, on_interrupt);
   signal(SIGPIPE, SIG_IGN);
   setlocale(LC_CTYPE, "C.UTF-8"); /* wcwidth() */
+  cut_program(&parsed, &argc, argv);
   parse(&parsed, argc, argv);
   print_t out = stdout_print(), err = {.file = stderr};
   mcp_set_log_handler(on_warning, MCP_LOG_WARN, &err);

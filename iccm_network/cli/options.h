@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 typedef struct options {
-  const char *url; /* the first argument; NULL: the default address of Godot */
+  const char *url; /* the first argument; NULL: the default address of Godot, or program */
+  /* of --stdio: the program to start in place of a server's URL, its arguments, NULL; or NULL */
+  char **program;
   const char *tool;
   char *const *args; /* the arguments after url and tool */
   int arg_count;

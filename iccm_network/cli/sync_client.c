@@ -11,7 +11,12 @@
 #include "error_report.h"
 #include "sync_client.h"
 
-enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024, NS_PER_MS = 1000000 };
+enum {
+  MAX_MESSAGE_BYTES = 200 * 1024 * 1024,
+  NS_PER_MS = 1000000,
+  CLOSE_MS = 1000,
+  CLOSE_PROGRAM_MS = 5000 /* the library ends a program within 4 s */
+};
 
 typedef struct sync_request {
   sync_client_t *sync;
@@ -26,14 +31,18 @@ static void on_state(mcp_client_t *client, int status, const char *reason, void 
   if (status != 0)
     return; /* the library logs the reason, and the request fails with it */
   sync->connected = true;
-  const char *url = sync->options->url != NULL ? sync->options->url : "Godot";
+  const options_t *options = sync->options;
+  const char *url = options->program != NULL ? options->program[0] : options->url;
   char shown[MCP_SHOWN_SIZE];
-  mcp_log(MCP_LOG_DEBUG, "iccm", "connected to %s", mcp_redact_setting(NULL, url, shown));
+  mcp_log(MCP_LOG_DEBUG, "iccm", "connected to %s",
+          mcp_redact_setting(NULL, url != NULL ? url : "Godot", shown));
 }
 
 mcp_client_t *sync_client_new_client(uv_loop_t *loop, const options_t *options) {
-  mcp_client_t *client =
-      options->url != NULL ? mcp_client_new(loop, options->url) : mcp_client_new_godot(loop);
+  mcp_client_t *client = options->program != NULL
+                             ? mcp_client_new_stdio(loop, (const char *const *)options->program)
+                         : options->url != NULL ? mcp_client_new(loop, options->url)
+                                                : mcp_client_new_godot(loop);
   if (client == NULL)
     return NULL;
   mcp_client_set_max_message_bytes(client, MAX_MESSAGE_BYTES);
@@ -148,6 +157,10 @@ static void on_closed(mcp_client_t *client, void *arg) {
   uv_close(arg, NULL);
 }
 
+uint64_t sync_client_close_ms(const options_t *options) {
+  return options->program != NULL ? CLOSE_PROGRAM_MS : CLOSE_MS;
+}
+
 void sync_client_on_close_timeout(uv_timer_t *timer) {
   fflush(NULL);
   _exit(*(int *)timer->data); /* exit() would wait for libuv's threads, where a resolver may hang */
@@ -157,7 +170,7 @@ int sync_client_close(sync_client_t *sync, int code) {
   uv_timer_t close_timer;
   close_timer.data = &code;
   uv_timer_init(&sync->loop, &close_timer);
-  uv_timer_start(&close_timer, sync_client_on_close_timeout, SYNC_CLIENT_CLOSE_MS, 0);
+  uv_timer_start(&close_timer, sync_client_on_close_timeout, sync_client_close_ms(sync->options), 0);
   mcp_client_close(sync->client, on_closed, &close_timer);
   uv_run(&sync->loop, UV_RUN_DEFAULT);
   mcp_client_free(sync->client);

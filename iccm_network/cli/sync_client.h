@@ -38,12 +38,12 @@ mcp_stage_t sync_client_stage(const sync_client_t *sync);
 void sync_client_reset_deadline(sync_client_t *sync);
 void sync_client_sleep(sync_client_t *sync, uint64_t ms);
 
-/* Closes the connection and returns code. Ends the process if closing takes longer than SYNC_CLIENT_CLOSE_MS.
- */
+/* Closes the connection and returns code. Ends the process if closing takes longer than
+ * sync_client_close_ms(). */
 int sync_client_close(sync_client_t *sync, int code);
 
 /* Timer callback for that limit: flushes all output and ends the process with the int at timer->data. */
-enum { SYNC_CLIENT_CLOSE_MS = 1000 };
+uint64_t sync_client_close_ms(const options_t *options);
 void sync_client_on_close_timeout(uv_timer_t *timer);
 
 /* Connects, sends initialize and closes the connection. name receives the server's name. It does not change

@@ -9,6 +9,7 @@
 #include "client/client.h"
 
 #include "client/http_link.h"
+#include "client/stdio_link.h"
 #include "client/ws_link.h"
 
 #include "base/error.h"
@@ -32,6 +33,7 @@ enum {
   MAX_MAX_MESSAGE = 200 << 20,
   CONNECT_MS = 5000,   /* all addresses together, including the name look-up */
   HANDSHAKE_MS = 5000, /* upgrade and initialize */
+  START_MS = 30000,    /* the same of a program, which may have to be installed first */
   STABLE_MS = 1000,    /* a connection that is lost sooner counts as a failed attempt */
   TEXT_KEEP_BYTES = 1 << 20,
   MAX_REPLY_BYTES = 32 << 20, /* unsent replies, in addition to the largest message */
@@ -52,6 +54,7 @@ struct mcp_client {
   endpoint_t *endpoints; /* in the order in which they are tried */
   unsigned endpoint_count;
   endpoint_t *endpoint;    /* the one being tried or connected */
+  char **program;          /* started in place of connecting to the endpoint; NULL: none */
   char *name;              /* all endpoints, for messages */
   bool is_default;         /* the default endpoints: the token is sent to loopback only */
   bool name_unresolved;    /* the name of endpoint is not resolved yet */
@@ -116,6 +119,8 @@ mcp_stage_t mcp_client_stage(const mcp_client_t *client) {
 
 /* The step that the handshake waits for. */
 static const char *describe_handshake(const mcp_client_t *client) {
+  if (client->program != NULL)
+    return "the program was started but did not answer server/discover or initialize";
   if (client->endpoint->url.http && mcp_client_stage(client) != MCP_STAGE_TLS)
     return "the server accepted the connection but did not answer server/discover or initialize";
   static const char *const descriptions[] = {
@@ -203,16 +208,17 @@ static const char default_initialize_params[] =
     "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
     "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}}";
 
-/* The newest version that begins with initialize; the oldest ones do not know Streamable HTTP. */
-static const char http_initialize_params[] =
+/* The newest version that begins with initialize, for all servers but those of the family. */
+static const char newest_initialize_params[] =
     "{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},"
     "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}}";
 
 static int write_initialize(mcp__buf_t *out, void *what) {
   mcp_client_t *client = what;
   const char *params = client->initialize_params;
-  if (client->endpoint->url.http && params == default_initialize_params)
-    params = http_initialize_params;
+  bool is_websocket = !client->endpoint->url.http && client->program == NULL;
+  if (!is_websocket && params == default_initialize_params)
+    params = newest_initialize_params;
   return mcp__jsonrpc_request(out, client->initialize_id, "initialize", params, strlen(params));
 }
 
@@ -309,8 +315,9 @@ static const mcp__link_events_t link_events = {on_link_open,   on_link_ready, on
 
 static void start_handshake(mcp_client_t *client) {
   client->state = HANDSHAKING;
+  uint64_t ms = client->program != NULL ? START_MS : HANDSHAKE_MS / client->endpoint_count;
   if (client->connect_ms == 0)
-    client->stage_deadline_ms = uv_now(client->loop) + HANDSHAKE_MS / client->endpoint_count;
+    client->stage_deadline_ms = uv_now(client->loop) + ms;
   wake_at(client, client->stage_deadline_ms);
 }
 
@@ -344,6 +351,19 @@ static void on_connector_idle(void *arg) {
 /* Each endpoint gets the same share of the time of an attempt. */
 static uint64_t connect_ms(const mcp_client_t *client) {
   return (client->connect_ms > 0 ? client->connect_ms : CONNECT_MS) / client->endpoint_count;
+}
+
+static void start_program(mcp_client_t *client) {
+  const mcp__link_config_t to = {.needs_session = client->forward != NULL,
+                                 .max_message = client->max_message};
+  client->link = mcp__stdio_link_new(client->loop, client->program, &to, &link_events, client);
+  if (client->link == NULL) {
+    client->state = CONNECTING;
+    connection_failed(client, UV_ENOMEM, "out of memory, or too many open files");
+    return;
+  }
+  client->links++;
+  start_handshake(client);
 }
 
 static void start_endpoint(mcp_client_t *client, endpoint_t *endpoint) {
@@ -401,7 +421,10 @@ static void tick_state(mcp_client_t *client, uint64_t now_ms) {
   }
   if (client->state == IDLE && wants_connection(client)) {
     *client->attempt_errors = '\0';
-    start_endpoint(client, client->endpoints);
+    if (client->program != NULL)
+      start_program(client);
+    else
+      start_endpoint(client, client->endpoints);
   }
 }
 
@@ -706,26 +729,50 @@ static int parse_endpoints(mcp_client_t *client, const char *list) {
   return status;
 }
 
-static int set_up(mcp_client_t *client, struct uv_loop_s *loop, const char *url) {
-  client->is_default = url == NULL;
-  int status = parse_endpoints(client, url != NULL ? url : MCP__URL_GODOT_DEFAULTS);
-  if (status == 0)
-    status = read_environment(client);
-  client->loop = loop;
-  client->verify = true;
-  client->initialize_params = default_initialize_params;
-  client->due_ms = UINT64_MAX;
-  mcp_client_set_max_message_bytes(client, DEFAULT_MAX_MESSAGE);
-  return status;
+/* A copy of argv in one piece of memory. */
+static char **copy_argv(const char *const *argv) {
+  size_t count = 0, bytes = 0;
+  for (; argv[count] != NULL; count++)
+    bytes += strlen(argv[count]) + 1;
+  char **copy = mcp__calloc((count + 1) * sizeof *copy + bytes);
+  if (copy == NULL)
+    return NULL;
+  char *text = (char *)(copy + count + 1);
+  for (size_t i = 0; i < count; i++) {
+    copy[i] = text;
+    text = stpcpy(text, argv[i]) + 1;
+  }
+  return copy;
 }
 
-int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **out) {
+static int set_program(mcp_client_t *client, const char *const *argv) {
+  mcp__url_t name = {0};
+  snprintf(name.authority, sizeof name.authority, "%s", argv[0]);
+  client->program = copy_argv(argv);
+  return client->program != NULL ? set_endpoint_list(client, &name, 1) : UV_ENOMEM;
+}
+
+static int set_peer(mcp_client_t *client, const char *url, const char *const *argv) {
+  client->is_default = url == NULL && argv == NULL;
+  if (argv != NULL)
+    return set_program(client, argv);
+  int status = parse_endpoints(client, url != NULL ? url : MCP__URL_GODOT_DEFAULTS);
+  return status == 0 ? read_environment(client) : status;
+}
+
+/* argv NULL: a client of url. */
+static int new_client(struct uv_loop_s *loop, const char *url, const char *const *argv, mcp_client_t **out) {
   mcp_client_t *client = mcp__calloc(sizeof *client);
   mcp__set_last_error("out of memory");
   *out = NULL;
   if (client == NULL)
     return UV_ENOMEM;
-  int status = set_up(client, loop, url);
+  int status = set_peer(client, url, argv);
+  client->loop = loop;
+  client->verify = true;
+  client->initialize_params = default_initialize_params;
+  client->due_ms = UINT64_MAX;
+  mcp_client_set_max_message_bytes(client, DEFAULT_MAX_MESSAGE);
   if (status == 0) {
     signal(SIGPIPE, SIG_IGN); /* a write after a reset must not terminate the process */
     *out = client;
@@ -734,6 +781,20 @@ int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **out)
   mcp_log(MCP_LOG_ERROR, "client", "%s", mcp_last_error());
   mcp_client_free(client);
   return status;
+}
+
+int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **out) {
+  return new_client(loop, url, NULL, out);
+}
+
+mcp_client_t *mcp_client_new_stdio(struct uv_loop_s *loop, const char *const *argv) {
+  mcp_client_t *client;
+  if (argv[0] == NULL || *argv[0] == '\0') {
+    mcp__set_last_error("argv[0] is empty: it has to name a program");
+    return NULL;
+  }
+  new_client(loop, NULL, argv, &client);
+  return client;
 }
 
 mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url) {
@@ -1022,6 +1083,7 @@ void mcp_client_free(mcp_client_t *client) {
   }
   mcp__token_free(client->token);
   mcp__free(client->endpoints);
+  mcp__free(client->program);
   mcp__free(client->name);
   mcp__tls_release(client->tls);
   mcp__pending_deinit(&client->requests.pending);

@@ -1,4 +1,5 @@
-/* link.h: the way of a client's messages to one peer, over WebSocket (ws_link.h) or HTTP (http_link.h). */
+/* link.h: the way of a client's messages to one peer, over WebSocket (ws_link.h), HTTP (http_link.h) or
+ * standard input and output (stdio_link.h). */
 #ifndef MCP_LINK_H
 #define MCP_LINK_H
 
@@ -30,7 +31,7 @@ typedef struct mcp__link_config {
   const char *token;       /* NULL: none is sent */
   mcp__tls_context_t *tls; /* NULL: in clear */
   bool verify;             /* whether TLS verifies the peer's certificate and name */
-  bool needs_session;      /* HTTP: initialize is always sent, as if the peer knew older versions alone */
+  bool needs_session; /* HTTP, stdio: initialize is always sent, as if the peer knew older versions alone */
   size_t max_message;
 } mcp__link_config_t;
 

@@ -913,6 +913,26 @@ MCP_EXPORT mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url)
  * NULL on the errors of mcp_client_new(); mcp_last_error() and the log have the reason. Loop thread. */
 MCP_EXPORT mcp_client_t *mcp_client_new_godot(struct uv_loop_s *loop);
 
+/* Creates a client of a program that is an MCP server on standard input and output. It starts the program
+ * with the first call and, if the program ends, again with a later call, after a delay that grows with each
+ * failure. Calls in flight then fail with MCP_EDISCONNECTED. The client asks the program for MCP 2026-07-28
+ * first, and sends "initialize" (2025-11-25 or older) if the program does not know it, or does not answer for
+ * 3 s. The program has 30 s to answer.
+ *
+ * argv is the program, found in PATH, and its arguments, up to NULL; it is copied. The program inherits the
+ * standard error of this process, and its environment with ICCM_TRANSPORT=stdio, which makes a server of this
+ * library use stdio. A line that does not begin with "{" is skipped with a warning in the log; after 1 MiB of
+ * such lines the program is ended. Settings of addresses, the token and TLS have no effect.
+ *
+ * mcp_client_close() closes the standard input of the program and waits until it ends; after 2 s it sends
+ * SIGTERM, after 2 s more SIGKILL. If this process ends without that, the program only sees the end of its
+ * input.
+ *
+ * Returns the client, which you close by mcp_client_close() and then free by mcp_client_free(). Returns
+ * NULL if argv[0] is NULL or empty, or memory is exhausted; mcp_last_error() has the reason. A program that
+ * cannot be started fails the calls with MCP_ECONNECT. Loop thread. */
+MCP_EXPORT mcp_client_t *mcp_client_new_stdio(struct uv_loop_s *loop, const char *const *argv);
+
 /* The stage that the connection of a client has reached. */
 typedef enum mcp_stage {
   MCP_STAGE_NONE,       /* no attempt to connect was made */
@@ -920,7 +940,7 @@ typedef enum mcp_stage {
   MCP_STAGE_CONNECTING, /* no address has accepted the connection yet */
   MCP_STAGE_TLS,        /* connected; the TLS handshake has not finished */
   MCP_STAGE_UPGRADE,    /* the peer has not responded to the upgrade to WebSocket */
-  MCP_STAGE_INITIALIZE, /* WebSocket is open, or HTTP; the peer has not responded to the first request */
+  MCP_STAGE_INITIALIZE, /* WebSocket is open, or HTTP or stdio; no response to the first request yet */
   MCP_STAGE_OPEN        /* open for calls */
 } mcp_stage_t;
 

@@ -160,6 +160,13 @@ void mcp__stdio_read(mcp__stdio_t *stdio, bool on) {
 
 /* ---- output ---------------------------------------------------------------------------------------- */
 
+static void close_end(mcp__stdio_end_t *end);
+
+static void close_finished_output(mcp__stdio_t *stdio) {
+  if (stdio->finishing && !stdio->is_writing && !stdio->closing)
+    close_end(&stdio->out);
+}
+
 static void after_write(mcp__stdio_t *stdio, int status) {
   stdio->is_writing = false;
   if (status != 0) {
@@ -169,6 +176,9 @@ static void after_write(mcp__stdio_t *stdio, int status) {
       stdio->write_error = status;
   }
   mcp__stdio_flush(stdio);
+  close_finished_output(stdio);
+  if (!stdio->closing && stdio->events->on_written != NULL)
+    stdio->events->on_written(status, stdio->arg);
   check_closed(stdio);
 }
 
@@ -212,9 +222,15 @@ void mcp__stdio_flush(mcp__stdio_t *stdio) {
     after_write(stdio, status);
 }
 
+void mcp__stdio_finish(mcp__stdio_t *stdio) {
+  mcp__stdio_flush(stdio);
+  stdio->finishing = true;
+  close_finished_output(stdio);
+}
+
 int mcp__stdio_end_line(mcp__stdio_t *stdio, size_t at) {
   mcp__buf_t *out = &stdio->queued;
-  if (stdio->write_error != 0 || stdio->closing) {
+  if (stdio->write_error != 0 || stdio->closing || stdio->finishing) {
     out->len = at;
     return 0;
   }
@@ -328,7 +344,7 @@ int mcp__stdio_open(mcp__stdio_t *stdio, uv_loop_t *loop, const int fds[2], size
 }
 
 static void close_end(mcp__stdio_end_t *end) {
-  if (end->handle.data != NULL)
+  if (end->handle.data != NULL && !uv_is_closing(&end->handle))
     uv_close(&end->handle, on_handle_closed);
 }
 

@@ -1,5 +1,5 @@
 /* stdio.h: reads lines from an input descriptor and writes lines to an output descriptor without blocking the
- * event loop: MCP's stdio transport, for servers and for `iccm bridge`. */
+ * event loop: MCP's stdio transport, for servers, for clients and for `iccm bridge`. */
 #ifndef MCP_STDIO_H
 #define MCP_STDIO_H
 
@@ -16,6 +16,8 @@ typedef struct mcp__stdio_events {
   void (*on_discarded)(int status, void *arg); /* a line was discarded: MCP_ETOOBIG or UV_ENOMEM */
   void (*on_eof)(int status, void *arg);       /* end of input, once: 0 or a libuv error */
   void (*on_closed)(void *arg);                /* after mcp__stdio_close() */
+  /* Output was written, or it failed with a libuv error and is discarded from now on; may be NULL. */
+  void (*on_written)(int status, void *arg);
 } mcp__stdio_events_t;
 
 /* A stream of one of the kinds that uv_guess_handle() knows. */
@@ -46,6 +48,7 @@ typedef struct mcp__stdio {
   int line_status;            /* nonzero: the current line is discarded, for this reason */
   mcp__buf_t queued, writing; /* output: not yet passed to libuv; being written */
   bool reading, splitting, at_eof, closing;
+  bool finishing;  /* the output is closed once it is written */
   int write_error; /* a libuv error, after which output is discarded; 0: none */
   int open_handles;
   char chunk[MCP__STDIO_CHUNK];
@@ -69,6 +72,8 @@ int mcp__stdio_write_line(mcp__stdio_t *stdio, const char *text, size_t len);
 /* Completes the line that was appended to queued from at on. Returns 0 or UV_ENOMEM. */
 int mcp__stdio_end_line(mcp__stdio_t *stdio, size_t at);
 void mcp__stdio_flush(mcp__stdio_t *stdio);
+/* Closes the output once all of it is written; nothing may be written afterwards. */
+void mcp__stdio_finish(mcp__stdio_t *stdio);
 /* Bytes of output that the system has not accepted. */
 size_t mcp__stdio_backlog(const mcp__stdio_t *stdio);
 size_t mcp__stdio_memory(const mcp__stdio_t *stdio); /* bytes allocated for lines and output */

@@ -1,6 +1,8 @@
-// A server made with the TypeScript SDK, version 1 or 2, over Streamable HTTP at any path: the other side for our client.
+// A server made with the TypeScript SDK, version 1 or 2, over Streamable HTTP at any path, or over stdio: the other side
+// for our client.
 //
 // usage: node ts_http_server.mjs SDK PORT [json]        (port 0: a free one; says "listening on port N" on stderr)
+//        node ts_http_server.mjs SDK stdio
 //
 // SDK is v1 or v2. v1 knows only legacy clients, v2 both eras; legacy clients get sessions. Responses are event streams
 // in the legacy era, and in the modern one where progress precedes them; with "json" all are JSON, without progress.
@@ -8,10 +10,12 @@
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { Server as ServerV1 } from "@modelcontextprotocol/sdk/server/index.js";
+import { StdioServerTransport as StdioV1 } from "@modelcontextprotocol/sdk/server/stdio.js";
 import { StreamableHTTPServerTransport as HttpV1 } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import { CallToolRequestSchema, ListToolsRequestSchema, McpError } from "@modelcontextprotocol/sdk/types.js";
 import { NodeStreamableHTTPServerTransport as HttpV2, toNodeHandler, toWebRequest } from "@modelcontextprotocol/node";
 import { createMcpHandler, isLegacyRequest, ProtocolError, Server as ServerV2 } from "@modelcontextprotocol/server";
+import { serveStdio } from "@modelcontextprotocol/server/stdio";
 
 const [sdk, port, json] = process.argv.slice(2);
 const INVALID_PARAMS = -32602;
@@ -136,11 +140,17 @@ async function bodyOf(request) {
   return pieces.length > 0 ? JSON.parse(Buffer.concat(pieces)) : undefined;
 }
 
-const http = createServer(async (request, response) => {
-  const body = await bodyOf(request);
-  if (modern && !(await isLegacyRequest(await toWebRequest(request, body), body)))
-    return serveModern(request, response, body);
-  return serveLegacy(request, response, body);
-});
-http.listen(Number(port), "127.0.0.1", () => console.error(`listening on port ${http.address().port}`));
-process.on("SIGTERM", () => process.exit(0));
+function serveHttp() {
+  const http = createServer(async (request, response) => {
+    const body = await bodyOf(request);
+    if (modern && !(await isLegacyRequest(await toWebRequest(request, body), body)))
+      return serveModern(request, response, body);
+    return serveLegacy(request, response, body);
+  });
+  http.listen(Number(port), "127.0.0.1", () => console.error(`listening on port ${http.address().port}`));
+  process.on("SIGTERM", () => process.exit(0));
+}
+
+if (port !== "stdio") serveHttp();
+else if (sdk === "v1") await makeV1().connect(new StdioV1());
+else serveStdio(makeV2);

@@ -15,10 +15,10 @@
   "clientCapabilities\":{},"                                                                                 \
   "\"io.modelcontextprotocol/clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}"
 
-static mcp__http_message_t message;
+static mcp__outgoing_t message;
 
 static const char *body_of(const char *text, mcp__era_t era) {
-  cr_assert_eq(mcp__http_message_read(&message, text, strlen(text), era, SIZE_MAX / 4), 0, "%s", text);
+  cr_assert_eq(mcp__outgoing_read(&message, text, strlen(text), era, SIZE_MAX / 4), 0, "%s", text);
   cr_assert_eq(mcp__buf_append(&message.body, "", 1), 0);
   message.body.len--;
   return message.body.data;
@@ -46,15 +46,15 @@ Test(http_message, metadata_is_added) {
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     cr_expect_str_eq(body_of(rows[i][0], MCP__ERA_MODERN), rows[i][1], "%s", message.body.data);
-    mcp__http_message_deinit(&message);
+    mcp__outgoing_deinit(&message);
     cr_expect_str_eq(body_of(rows[i][0], MCP__ERA_LEGACY), rows[i][0]);
-    mcp__http_message_deinit(&message);
+    mcp__outgoing_deinit(&message);
   }
   static const char *const unchanged[] = {"{\"method\":\"notifications/x\"}", "{\"id\":1,\"result\":{}}",
                                           "{\"id\":1,\"method\":\"x\",\"params\":{\"_meta\":{" VERSION "}}}"};
   for (size_t i = 0; i < sizeof unchanged / sizeof *unchanged; i++) {
     cr_expect_str_eq(body_of(unchanged[i], MCP__ERA_MODERN), unchanged[i]);
-    mcp__http_message_deinit(&message);
+    mcp__outgoing_deinit(&message);
   }
 }
 
@@ -62,12 +62,12 @@ Test(http_message, members) {
   body_of("{\"id\":\"\\u00e9\",\"method\":\"resources/read\",\"params\":{\"uri\":\"a:b\"}}", MCP__ERA_MODERN);
   cr_expect_str_eq(message.id, "\"\xc3\xa9\"");
   cr_expect_str_eq(message.name, "a:b");
-  mcp__http_message_deinit(&message);
+  mcp__outgoing_deinit(&message);
   body_of("{\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":12}}", MCP__ERA_MODERN);
   cr_expect(message.id == NULL && message.name == NULL);
   cr_expect_str_eq(message.cancels, "12");
-  mcp__http_message_deinit(&message);
-  cr_expect_eq(mcp__http_message_read(&message, "{", 1, MCP__ERA_MODERN, 100), MCP_EENCODE);
+  mcp__outgoing_deinit(&message);
+  cr_expect_eq(mcp__outgoing_read(&message, "{", 1, MCP__ERA_MODERN, 100), MCP_EENCODE);
 }
 
 static const char *post_of(const char *text, const mcp__http_target_t *to, const mcp__buf_t *params) {
@@ -78,7 +78,7 @@ static const char *post_of(const char *text, const mcp__http_target_t *to, const
   cr_assert_eq(mcp__http_write_post(&out, to, &message, params), 0);
   memcpy(post, out.data, out.len);
   post[out.len] = '\0';
-  mcp__http_message_deinit(&message);
+  mcp__outgoing_deinit(&message);
   mcp__buf_deinit(&out);
   return post;
 }
@@ -137,7 +137,7 @@ Test(http_message, params) {
     cr_assert_eq(mcp__http_write_params(&out, &headers, &message), 0);
     cr_expect(out.len == strlen(rows[i][1]) && (out.len == 0 || memcmp(out.data, rows[i][1], out.len) == 0),
               "%.*s", (int)out.len, out.data);
-    mcp__http_message_deinit(&message);
+    mcp__outgoing_deinit(&message);
     mcp__buf_deinit(&out);
   }
   mcp__tool_headers_free(&headers);

@@ -1,5 +1,5 @@
-/* http_handshake.c: see http_handshake.h. */
-#include "client/http_handshake.h"
+/* handshake.c: see handshake.h. */
+#include "client/handshake.h"
 
 #include "mcp/protocol_version.h"
 
@@ -19,7 +19,7 @@ static bool has_version(yyjson_val *list, bool is_modern) {
   return false;
 }
 
-mcp__http_verdict_t mcp__http_judge_discover(int status, yyjson_val *root) {
+mcp__era_verdict_t mcp__judge_discover(int status, yyjson_val *root) {
   yyjson_val *result = yyjson_obj_get(root, "result"), *error = yyjson_obj_get(root, "error");
   yyjson_val *supported = yyjson_obj_get(result, "supportedVersions");
   int64_t code = yyjson_get_sint(yyjson_obj_get(error, "code"));
@@ -29,11 +29,11 @@ mcp__http_verdict_t mcp__http_judge_discover(int status, yyjson_val *root) {
     supported = yyjson_obj_get(yyjson_obj_get(error, "data"), "supported");
   bool knows_version = (status == 200 && error == NULL) || code == MCP__UNSUPPORTED_VERSION;
   if (knows_version && has_version(supported, true)) /* even if it refused the first attempt */
-    return MCP__HTTP_MODERN;
+    return MCP__IS_MODERN;
   if (code <= MCP__HEADER_MISMATCH && code >= MCP__UNSUPPORTED_VERSION && !has_version(supported, false))
-    return MCP__HTTP_NO_SERVER; /* a modern server that refuses us */
+    return MCP__IS_NO_SERVER; /* a modern server that refuses us */
   bool is_response = status == 200 && (result != NULL || error != NULL);
-  return is_other_client_error || is_response ? MCP__HTTP_LEGACY : MCP__HTTP_NO_SERVER;
+  return is_other_client_error || is_response ? MCP__IS_LEGACY : MCP__IS_NO_SERVER;
 }
 
 static bool is_session(const char *session) {
@@ -44,7 +44,7 @@ static bool is_session(const char *session) {
   return len > 0 && len <= MCP__SESSION_ID_MAX;
 }
 
-const char *mcp__http_judge_initialize(yyjson_val *result, const char *session, const char **version) {
+const char *mcp__judge_initialize(yyjson_val *result, const char *session, const char **version) {
   yyjson_val *name = yyjson_obj_get(result, "protocolVersion");
   mcp__protocol_version_t known;
   if (!yyjson_is_str(name) ||
@@ -57,7 +57,7 @@ const char *mcp__http_judge_initialize(yyjson_val *result, const char *session, 
   return NULL;
 }
 
-void mcp__http_describe_refusal(yyjson_val *root, char *problem, size_t size) {
+void mcp__describe_refusal(yyjson_val *root, char *problem, size_t size) {
   yyjson_val *error = yyjson_obj_get(root, "error");
   const char *text = yyjson_get_str(yyjson_obj_get(error, "message"));
   snprintf(problem, size, "the server refused the handshake: %d, \"%.200s\"",
