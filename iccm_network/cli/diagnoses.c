@@ -81,8 +81,8 @@ static const diagnosis_t diagnoses[DIAGNOSIS_COUNT] = {
            "Set ICCM_TLS_CA to a PEM file with the certificates to trust, or unset it to use the system trust store."),
     FAILED(DIAGNOSIS_TLS_NOT_SPOKEN, ICCM_PROTOCOL, "tls_not_spoken",
            "The client started a TLS handshake, and the response was not TLS: the server speaks plain text here.",
-           "Use ws:// instead of wss://, or the server's TLS port. A server built with iccm-network speaks TLS if "
-           "ICCM_TLS_CERT and ICCM_TLS_KEY are set."),
+           "Use ws:// instead of wss:// (http:// instead of https://), or the server's TLS port. A server built with "
+           "iccm-network speaks TLS if ICCM_TLS_CERT and ICCM_TLS_KEY are set."),
     FAILED(DIAGNOSIS_TLS_EXPIRED, ICCM_PROTOCOL, "tls_expired",
            "The server's certificate, or one in its chain, has expired. Clients that verify certificates do not "
            "connect.",
@@ -112,12 +112,12 @@ static const diagnosis_t diagnoses[DIAGNOSIS_COUNT] = {
     FAILED(DIAGNOSIS_TLS_SILENT, ICCM_UNREACHABLE, "tls_silent",
            "A program accepts connections on this port but does not respond to the TLS handshake: it waits for "
            "another protocol, or hangs.",
-           "Check that this is the MCP server's TLS port. Try ws:// instead of wss://. If the server hangs, restart "
-           "it."),
+           "Check that this is the MCP server's TLS port. Try ws:// instead of wss:// (http:// instead of https://). If "
+           "the server hangs, restart it."),
     FAILED(DIAGNOSIS_TLS_CLOSED, ICCM_PROTOCOL, "tls_closed",
            "The server closed the connection during the TLS handshake: it does not speak TLS, or a proxy found no "
            "server behind it.",
-           "Try ws:// instead of wss://. Check that this is the MCP server's port."),
+           "Try ws:// instead of wss:// (http:// instead of https://). Check that this is the MCP server's port."),
     FAILED(DIAGNOSIS_TLS_FAILED, ICCM_PROTOCOL, "tls_failed",
            "The TLS handshake did not complete.",
            "Look up the reason; the server's log has more details."),
@@ -131,7 +131,7 @@ static const diagnosis_t diagnoses[DIAGNOSIS_COUNT] = {
            "Check that this is the MCP server's port. If it is, the server's log shows why it closed the connection."),
     FAILED(DIAGNOSIS_TLS, ICCM_PROTOCOL, "tls",
            "This port speaks TLS (https, wss), but the request was sent in plain text.",
-           "Use wss:// instead of ws://, or the server's plain port."),
+           "Use wss:// instead of ws:// (https:// instead of http://), or the server's plain port."),
     FAILED(DIAGNOSIS_SSH, ICCM_PROTOCOL, "ssh",
            "This is the port of an SSH server.",
            "Use the MCP server's port."),
@@ -150,7 +150,8 @@ static const diagnosis_t diagnoses[DIAGNOSIS_COUNT] = {
            "HTTP/1.1."),
     FAILED(DIAGNOSIS_REDIRECT, ICCM_PROTOCOL, "redirect",
            "The server, or a proxy, redirects clients to another address.",
-           "Use the address that it names, or the server's own address instead of the proxy's."),
+           "Use the address that it names, or the server's own address instead of the proxy's: many clients, and "
+           "those built with iccm-network, do not follow redirects."),
     FAILED(DIAGNOSIS_BAD_REQUEST, ICCM_PROTOCOL, "bad_request",
            "The server rejected the upgrade request as invalid; often a proxy has removed the headers Upgrade and "
            "Connection.",
@@ -185,6 +186,84 @@ static const diagnosis_t diagnoses[DIAGNOSIS_COUNT] = {
     FAILED(DIAGNOSIS_WRONG_SWITCH, ICCM_PROTOCOL, "wrong_switch",
            "The response to the upgrade request violates the WebSocket protocol (RFC 6455 section 4.1).",
            "Bypass any proxy. If the error remains, fix the server."),
+
+    FAILED(DIAGNOSIS_HTTP_SILENT, ICCM_UNREACHABLE, "http_silent",
+           "A program accepts connections on this port but does not respond to a POST: it hangs, or it is not a web "
+           "server.",
+           "Check that this is the MCP server's port. If it is, the server hangs: see its log, and restart it."),
+    FAILED(DIAGNOSIS_HTTP_CLOSED, ICCM_PROTOCOL, "http_closed",
+           "The server closed the connection instead of responding to a POST: it is not a web server, it crashed on "
+           "the request, or a proxy found no server behind it.",
+           "Check that this is the MCP server's port. If it is, the server's log shows why it closed the connection."),
+    FAILED(DIAGNOSIS_HTTP_UNFINISHED, ICCM_PROTOCOL, "http_unfinished",
+           "The response to the POST is incomplete: the server, or a proxy, hangs or stopped sending.",
+           "See the server's log, and restart it; bypass any proxy."),
+    FAILED(DIAGNOSIS_HTTP_PAGE, ICCM_PROTOCOL, "http_page",
+           "A web server answers the POST with a page that is no message of MCP: the port or the path is not the MCP "
+           "server's, or a proxy answers in its place (a login, a start page).",
+           "Check the port and the path; many servers use the path /mcp. Bypass any proxy."),
+    FAILED(DIAGNOSIS_WRONG_PATH, ICCM_PROTOCOL, "wrong_path",
+           "This server serves MCP at the path /mcp, not at the path of the URL.",
+           "Use the path /mcp."),
+    FAILED(DIAGNOSIS_NO_ENDPOINT, ICCM_PROTOCOL, "no_endpoint",
+           "A web server responds, but serves no MCP at this path, nor at /mcp. If the page is a proxy's (see Server "
+           "above), the proxy does not forward this path.",
+           "Check the path and the port. Behind a proxy, check which paths it forwards, and whether it removes a part "
+           "of them."),
+    FAILED(DIAGNOSIS_NO_POST, ICCM_PROTOCOL, "no_post",
+           "A web server responds, but takes no POST at this path: it serves files there, or the transport of MCP "
+           "2024-11-05 (HTTP with SSE), which has been replaced.",
+           "Check the path; many servers use /mcp. If the server only has the old transport, update it."),
+    FAILED(DIAGNOSIS_NOT_ACCEPTABLE, ICCM_PROTOCOL, "not_acceptable",
+           "The server rejects the header Accept: application/json, text/event-stream, which MCP requires of every "
+           "POST; or a proxy has changed the header.",
+           "Make the server accept this header, and bypass any proxy. Check that the path is that of MCP."),
+    FAILED(DIAGNOSIS_MEDIA_TYPE, ICCM_PROTOCOL, "media_type",
+           "The server rejects the header Content-Type: application/json, which MCP requires of every POST; or a "
+           "proxy has changed the header.",
+           "Make the server accept this header, and bypass any proxy. Check that the path is that of MCP."),
+    FAILED(DIAGNOSIS_ONLY_WEBSOCKET, ICCM_PROTOCOL, "only_websocket",
+           "This server speaks WebSocket, and no MCP over HTTP.",
+           "Use ws:// instead of http:// (wss:// instead of https://). For clients that only speak HTTP, run `iccm "
+           "bridge --listen PORT` in front of it."),
+    FAILED(DIAGNOSIS_HTTP_OTHER_STATUS, ICCM_PROTOCOL, "http_other_status",
+           "The server, or a proxy, rejects the POST or fails to handle it.",
+           "Read its response above, and its log; check the port and the path."),
+
+    FAILED(DIAGNOSIS_NO_VERSION, ICCM_PROTOCOL, "no_version",
+           "The server answers with JSON-RPC, but serves no version of MCP that this client knows (2024-11-05 to "
+           "2026-07-28).",
+           "Read its response above. Check that this is an MCP server, and update it."),
+    WARNING(DIAGNOSIS_ONLY_LEGACY, "only_legacy",
+            "The server serves only versions of MCP before 2026-07-28. Clients that also know these, as those built "
+            "with iccm-network do, need one more request for each connection; others cannot use it.",
+            "Nothing, unless a client only knows 2026-07-28: then update the server."),
+    WARNING(DIAGNOSIS_ONLY_MODERN, "only_modern",
+            "The server serves no version of MCP before 2026-07-28: it has no `initialize`. Clients of older versions "
+            "cannot use it.",
+            "Nothing, unless a client only knows older versions: then update it."),
+    FAILED(DIAGNOSIS_SESSION_MISSING, ICCM_PROTOCOL, "session_missing",
+           "The response to `initialize` had no Mcp-Session-Id, and the next request is refused: often a proxy has "
+           "removed the header Mcp-Session-Id.",
+           "Read the response above. Make the proxy forward the header Mcp-Session-Id in both directions."),
+    FAILED(DIAGNOSIS_SESSION_LOST, ICCM_PROTOCOL, "session_lost",
+           "The server does not know the session that it has just opened: a load balancer sends the requests of one "
+           "session to several processes, or a proxy removes the header Mcp-Session-Id of requests.",
+           "Make the load balancer send all requests with the same Mcp-Session-Id to the same process, and forward "
+           "this header; or run a single process."),
+    FAILED(DIAGNOSIS_REQUEST_REFUSED, ICCM_PROTOCOL, "request_refused",
+           "The server answered other requests, but refuses this one by HTTP.",
+           "Read its response above; the log of the server, or of the proxy in front of it, has more details."),
+    FAILED(DIAGNOSIS_STREAM_BUFFERED, ICCM_TIMEOUT, "stream_buffered",
+           "The server, or a proxy, accepts the request for a stream of events but sends no part of it: usually a "
+           "proxy buffers the response. Notifications and progress then arrive late or never.",
+           "Switch off buffering for this path: `proxy_buffering off` in nginx. Servers built with iccm-network send "
+           "X-Accel-Buffering: no; do not let the proxy ignore it. Without a proxy, the server must send the head of "
+           "a stream at once."),
+    FAILED(DIAGNOSIS_HTTP_LARGE_LIMIT, ICCM_PROTOCOL, "http_large_limit",
+           "The server, or a proxy in front of it, refuses messages of this size; 1 MiB is the default of nginx.",
+           "Raise the limit: `client_max_body_size` in nginx; servers built with iccm-network accept 16 MiB by "
+           "default. Or send less at once."),
 
     FAILED(DIAGNOSIS_INITIALIZE_CLOSED, ICCM_PROTOCOL, "initialize_closed",
            "The server switches to WebSocket but closes the connection before it responds: it crashed on the first "

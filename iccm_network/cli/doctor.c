@@ -11,8 +11,9 @@
 #include "check_alloc.h"
 #include "commands.h"
 #include "doctor_connect.h"
-#include "doctor_stage.h"
+#include "doctor_http.h"
 #include "doctor_mcp.h"
+#include "doctor_stage.h"
 #include "doctor_tls.h"
 #include "doctor_upgrade.h"
 #include "exit_codes.h"
@@ -20,10 +21,12 @@
 #include "raw_conn.h"
 #include "error_report.h"
 
-static const struct {
+typedef struct stage {
   const char *name;
   doctor_stage_cb run;
-} stages[] = {
+} stage_t;
+
+static const stage_t websocket_stages[] = {
     {"name", doctor_resolve},
     {"connect", doctor_connect},
     {"tls", doctor_start_tls},
@@ -33,15 +36,30 @@ static const struct {
     {"pings", doctor_ping},
     {"large message", doctor_send_large_message},
     {"bad JSON", doctor_send_bad_json},
+    {NULL, NULL},
+};
+
+static const stage_t http_stages[] = {
+    {"name", doctor_resolve},
+    {"connect", doctor_connect},
+    {"tls", doctor_start_tls},
+    {"discover", doctor_discover_http},
+    {"initialize", doctor_initialize_http},
+    {"tools/list", doctor_list_tools_http},
+    {"stream", doctor_stream_http},
+    {"large message", doctor_send_large_message_http},
+    {"bad JSON", doctor_send_bad_json_http},
+    {NULL, NULL},
 };
 
 static void run_stages(doctor_t *doctor) {
   bool go_on = true;
-  for (size_t i = 0; i < sizeof stages / sizeof *stages && go_on; i++) {
-    doctor->stage = stages[i].name;
+  for (const stage_t *stage = doctor->url.http ? http_stages : websocket_stages; stage->run != NULL && go_on;
+       stage++) {
+    doctor->stage = stage->name;
     doctor->began_ns = uv_hrtime();
     diagnosis_id_t late = doctor_timeout_cause(doctor, DIAGNOSIS_NONE);
-    go_on = late == DIAGNOSIS_NONE && stages[i].run(doctor);
+    go_on = late == DIAGNOSIS_NONE && stage->run(doctor);
     if (late != DIAGNOSIS_NONE && findings_exit_code(&doctor->findings) == ICCM_OK)
       doctor_add(doctor, late, NULL, 0, "not run");
   }
@@ -51,8 +69,8 @@ static int examine(doctor_t *doctor) {
   uint64_t began_ns = uv_hrtime();
   const findings_t *findings = &doctor->findings;
   char whole[MCP__URL_AUTHORITY_SIZE + MCP__URL_PATH_SIZE + 8], url[MCP_SHOWN_SIZE];
-  snprintf(whole, sizeof whole, "%s://%s%s", doctor->url.tls ? "wss" : "ws", doctor->url.authority,
-           doctor->url.path);
+  snprintf(whole, sizeof whole, "%s%s://%s%s", doctor->url.http ? "http" : "ws", doctor->url.tls ? "s" : "",
+           doctor->url.authority, doctor->url.path);
   if (!doctor->options->json)
     fprintf(doctor->out->file, "%s\n", mcp_redact_setting(NULL, whole, url));
   run_stages(doctor);
@@ -73,8 +91,6 @@ int doctor_run(const options_t *options, const print_t *out) {
   int code, status;
   if (mcp__url_parse(options->url, &doctor->url, error, sizeof error) != 0)
     code = report_usage_error(options, out, "%s", error);
-  else if (doctor->url.http)
-    code = report_usage_error(options, out, "iccm doctor examines WebSocket only: use ws:// or wss://");
   else if (mcp__token_from_environment(&token) != 0) /* clients refuse to start with it */
     code = report_usage_error(options, out, "%s", mcp_last_error());
   else if ((status = net_init(&doctor->net, options->timeout_ms)) != 0) /* UNTESTED: as above */
@@ -82,6 +98,7 @@ int doctor_run(const options_t *options, const print_t *out) {
   else {
     code = examine(doctor);
     net_deinit(&doctor->net, code);
+    mcp__tls_release(doctor->tls);
   }
   free(doctor);
   return code;

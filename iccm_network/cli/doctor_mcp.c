@@ -6,19 +6,19 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include "check_alloc.h"
+#include "doctor_messages.h"
 #include "doctor_stage.h"
+#include "doctor_tls.h"
 #include "doctor_mcp.h"
 #include "raw_conn.h"
 
 enum {
-  RECONNECT_MS = 2000, /* for each step of a reconnect */
+  RECONNECT_MS = 2000, /* for the upgrade, and for initialize */
   RESPONSE_MS = 4000,
   PONG_MS = 2000,
   LARGE_MS = 6000,
   BAD_JSON_MS = 3000,
-  PINGS = 3,
-  LARGE_BYTES = 3 << 19 /* 1.5 MiB: above the 1 MiB that is the default of several servers */
+  PINGS = 3
 };
 
 static const char initialize_params[] =
@@ -67,14 +67,10 @@ static int error_code(const raw_conn_t *conn) { /* 0: no error */
   return error != NULL ? yyjson_get_int(yyjson_obj_get(error, "code")) : 0;
 }
 
-static const char *text_of(yyjson_val *object, const char *name) {
-  const char *text = yyjson_get_str(yyjson_obj_get(object, name));
-  return text != NULL ? text : "";
-}
-
 static void add_error(doctor_t *doctor, diagnosis_id_t diagnosis, const char *request) {
   doctor_add(doctor, diagnosis, doctor->mcp_conn->name, doctor_elapsed_ms(doctor), "%s: error %d, \"%.200s\"",
-             request, error_code(doctor->mcp_conn), text_of(member(doctor->mcp_conn, "error"), "message"));
+             request, error_code(doctor->mcp_conn),
+             doctor_text_of(member(doctor->mcp_conn, "error"), "message"));
 }
 
 /* ---- reconnecting ---------------------------------------------------------------------------------- */
@@ -83,9 +79,8 @@ static void add_error(doctor_t *doctor, diagnosis_id_t diagnosis, const char *re
 static bool ensure_connected(doctor_t *doctor) {
   if (doctor->mcp_conn->state == RAW_CONN_WEBSOCKET)
     return true;
-  raw_conn_t *conn =
-      raw_conn_connect(&doctor->net, (const struct sockaddr *)&doctor->mcp_conn->address, NULL);
-  if (raw_conn_wait_connected(conn, RECONNECT_MS)) {
+  raw_conn_t *conn = doctor_reconnect(doctor, doctor->mcp_conn);
+  if (conn->state == RAW_CONN_OPEN) {
     raw_conn_upgrade(conn, &doctor->url);
     net_wait(&doctor->net, raw_conn_upgrade_done, conn, RECONNECT_MS);
     if (conn->state == RAW_CONN_WEBSOCKET &&
@@ -115,22 +110,10 @@ bool doctor_initialize(doctor_t *doctor) {
     add_error(doctor, DIAGNOSIS_INITIALIZE_ERROR, "initialize");
   else
     doctor_add(doctor, DIAGNOSIS_NONE, conn->name, doctor_elapsed_ms(doctor),
-               "%.100s %.50s, MCP protocol version %.50s", text_of(info, "name"), text_of(info, "version"),
-               text_of(result, "protocolVersion"));
+               "%.100s %.50s, MCP protocol version %.50s", doctor_text_of(info, "name"),
+               doctor_text_of(info, "version"), doctor_text_of(result, "protocolVersion"));
   raw_conn_send_text(conn, initialized_notification, sizeof initialized_notification - 1);
   return true;
-}
-
-static void describe_tools(yyjson_val *tools, char *text, size_t size) {
-  size_t i, max, at = 0;
-  yyjson_val *tool;
-  yyjson_arr_foreach(tools, i, max, tool) {
-    if (i == 4 || at >= size)
-      break;
-    at += (size_t)snprintf(text + at, size - at, "%s%.50s", i > 0 ? ", " : ": ", text_of(tool, "name"));
-  }
-  if (at < size)
-    snprintf(text + at, size - at, "%s", yyjson_arr_size(tools) > 4 ? ", …" : "");
 }
 
 bool doctor_list_tools(doctor_t *doctor) {
@@ -151,7 +134,7 @@ bool doctor_list_tools(doctor_t *doctor) {
     doctor_add(doctor, DIAGNOSIS_TOOLS_ERROR, doctor->mcp_conn->name, doctor_elapsed_ms(doctor),
                "tools/list: the result has no array of tools");
   } else {
-    describe_tools(tools, names, sizeof names);
+    doctor_describe_tools(tools, names, sizeof names);
     doctor_add(doctor, DIAGNOSIS_NONE, doctor->mcp_conn->name, doctor_elapsed_ms(doctor), "%zu%s tool%s%s",
                yyjson_arr_size(tools), yyjson_obj_get(result, "nextCursor") != NULL ? " and more" : "",
                yyjson_arr_size(tools) == 1 ? "" : "s", names);
@@ -186,22 +169,10 @@ bool doctor_ping(doctor_t *doctor) {
   return true;
 }
 
-/* The params of a call with arguments of LARGE_BYTES. No server has this tool, so the call has no effect.
- * Owned by the caller. */
-static char *make_large(void) {
-  static const char head[] = "{\"name\":\"iccm_doctor_no_such_tool\",\"arguments\":{\"text\":\"",
-                    tail[] = "\"}}";
-  char *text = check_alloc(malloc(sizeof head + LARGE_BYTES + sizeof tail));
-  memcpy(text, head, sizeof head - 1);
-  memset(text + sizeof head - 1, 'x', LARGE_BYTES);
-  memcpy(text + sizeof head - 1 + LARGE_BYTES, tail, sizeof tail);
-  return text;
-}
-
 bool doctor_send_large_message(doctor_t *doctor) {
   if (!ensure_connected(doctor))
     return false;
-  char *call = make_large();
+  char *call = doctor_large_call();
   bool answered = raw_conn_request(doctor->mcp_conn, "tools/call", call, LARGE_MS);
   free(call);
   if (answered)

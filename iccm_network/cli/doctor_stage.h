@@ -4,7 +4,9 @@
 
 #include <iccm_network.h>
 #include <stddef.h>
+#include "transport/tls.h"
 #include "transport/url.h"
+#include "client/handshake.h"
 #include "diagnoses.h"
 #include "findings.h"
 #include "options.h"
@@ -23,6 +25,10 @@ typedef struct doctor {
   size_t address_count;
   raw_conn_t *conns[DOCTOR_MAX_ADDRESSES]; /* one to each address; the net's */
   raw_conn_t *mcp_conn;                    /* one of conns, used for MCP; NULL: none was upgraded */
+  mcp__tls_context_t *tls;                 /* owned; NULL: plain text */
+  bool modern, legacy;                     /* over HTTP: the versions that the server speaks … */
+  const char *version;                     /* … and of the older ones the one agreed on; NULL: none yet */
+  char session[MCP__SESSION_ID_MAX + 1];   /* Mcp-Session-Id; "": none */
   const char *stage;                       /* the running one */
   uint64_t began_ns;                       /* of the stage, or of the step that the next finding reports */
 } doctor_t;

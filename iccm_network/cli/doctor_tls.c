@@ -1,4 +1,5 @@
-/* doctor_tls.c: for a wss:// URL, the TLS handshake with each address that accepted the connection.
+/* doctor_tls.c: for a wss:// or https:// URL, the TLS handshake with each address that accepted the
+ * connection.
  *
  * Happy path: version and certificate are shown. Failure: OpenSSL's reason is mapped to a diagnosis; later
  * stages skip an address that failed.
@@ -9,7 +10,10 @@
 
 #include <iccm_service.h>
 
-enum { HANDSHAKE_MS = 5000 };
+enum {
+  HANDSHAKE_MS = 5000,
+  RECONNECT_MS = 2000 /* for each step of a reconnect */
+};
 
 static bool all_handshakes_done(void *arg) {
   const doctor_t *doctor = arg;
@@ -53,18 +57,16 @@ static void add_result(doctor_t *doctor, const raw_conn_t *conn) {
 
 bool doctor_start_tls(doctor_t *doctor) {
   char error[512];
-  mcp__tls_context_t *context;
   size_t secured = 0;
   if (!doctor->url.tls)
     return true;
-  if (mcp__tls_client(mcp_env_text("ICCM_TLS_CA", NULL), &context, error, sizeof error) != 0) {
+  if (mcp__tls_client(mcp_env_text("ICCM_TLS_CA", NULL), &doctor->tls, error, sizeof error) != 0) {
     doctor_add(doctor, DIAGNOSIS_TLS_CA, NULL, 0, "%s", error);
     return false;
   }
   for (size_t i = 0; i < doctor->address_count; i++)
     if (doctor->conns[i]->state == RAW_CONN_OPEN)
-      raw_conn_start_tls(doctor->conns[i], context, doctor->url.host, !doctor->options->insecure);
-  mcp__tls_release(context); /* the connections hold it */
+      raw_conn_start_tls(doctor->conns[i], doctor->tls, doctor->url.host, !doctor->options->insecure);
   net_wait(&doctor->net, all_handshakes_done, doctor, HANDSHAKE_MS);
   for (size_t i = 0; i < doctor->address_count; i++) {
     raw_conn_t *conn = doctor->conns[i];
@@ -76,4 +78,14 @@ bool doctor_start_tls(doctor_t *doctor) {
     add_result(doctor, conn);
   }
   return secured > 0;
+}
+
+raw_conn_t *doctor_reconnect(doctor_t *doctor, const raw_conn_t *to) {
+  raw_conn_t *conn = raw_conn_connect(&doctor->net, (const struct sockaddr *)&to->address, NULL);
+  if (!raw_conn_wait_connected(conn, RECONNECT_MS) || doctor->tls == NULL)
+    return conn;
+  raw_conn_start_tls(conn, doctor->tls, doctor->url.host, !doctor->options->insecure);
+  if (!net_wait(&doctor->net, raw_conn_tls_done, conn, RECONNECT_MS))
+    raw_conn_end(conn, UV_ETIMEDOUT);
+  return conn;
 }

@@ -1,39 +1,33 @@
 /* listen.c: `iccm listen [PORT]`. A server that prints everything it receives, with minimal responses.
  *
  * Happy path: clients connect; the server prints their HTTP heads line by line, with secrets redacted, then
- * each message and each response. A call of any tool gets the result "received". Failure: a violation of
- * HTTP, WebSocket or JSON-RPC is printed with the reason, and the response is that of a server of the
- * library. The number of connections, message sizes and unsent output are limited. Ctrl-C or a closed output
- * ends it.
+ * each message and each response, over WebSocket or in the bodies of POSTs. A call of any tool gets the
+ * result "received". Failure: a violation of HTTP, WebSocket or JSON-RPC is printed with the reason, and the
+ * response is that of a server of the library. The number of connections, message sizes and unsent output are
+ * limited. Ctrl-C or a closed output ends it.
  */
 #include <arpa/inet.h>
 #include <iccm_service.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <unistd.h>
-#include "mcp/jsonrpc.h"
+#include "transport/http_body.h"
+#include "transport/http_request.h"
+#include "transport/http_response.h"
 #include "transport/origins.h"
 #include "transport/peer_addr.h"
-#include "base/redact.h"
 #include "transport/stream.h"
-#include "transport/http_response.h"
-#include "transport/upgrade.h"
 #include "transport/ws.h"
 #include "check_alloc.h"
 #include "commands.h"
-#include "exit_codes.h"
-#include "print.h"
 #include "error_report.h"
+#include "listen_answer.h"
+#include "listen_show.h"
 
 enum {
   DEFAULT_PORT = 9000,
   MAX_CONNS = 64,
   MAX_MESSAGE = 16 << 20,
-  MAX_OUTPUT = 1 << 20,  /* unsent bytes of a connection */
-  MAX_SHOWN = 64 * 1024, /* printed bytes of one message */
-  MAX_VALUES = 1000000,
+  MAX_OUTPUT = 1 << 20, /* unsent bytes of a connection */
   BACKLOG = 16
 };
 
@@ -43,238 +37,81 @@ typedef struct listener {
   uv_loop_t loop;
   uv_tcp_t sockets[2]; /* IPv4, IPv6 */
   mcp__io_t io;
-  mcp__arena_t arena; /* of the current message */
+  listen_answer_t answer;
   unsigned conn_count, last_number;
 } listener_t;
 
 typedef struct conn {
   mcp__stream_t stream;
   listener_t *listener;
-  unsigned number;
-  mcp__head_t head;
-  mcp__buf_t line; /* an incomplete line of the head */
-  bool is_secret;  /* the last header shown has a secret value, which folded lines continue */
+  listen_show_t show;
+  mcp__head_t head; /* of the current request */
+  mcp__buf_t body;  /* of a POST */
   mcp__ws_t ws;
   mcp__ws_config_t ws_config;
+  bool in_body;               /* the head of a POST is complete */
   bool is_websocket, closing; /* closing: close after all output is sent */
 } conn_t;
-
-/* ---- output ---------------------------------------------------------------------------------------- */
-
-static void show_json(const conn_t *conn, const char *event, const char *text, size_t len) {
-  yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
-  yyjson_mut_val *root = yyjson_mut_obj(doc);
-  yyjson_mut_doc_set_root(doc, root);
-  yyjson_mut_obj_add_uint(doc, root, "guest", conn->number);
-  yyjson_mut_obj_add_str(doc, root, "event", event);
-  yyjson_mut_obj_add_val(doc, root, "text", print_safe(doc, text, len));
-  yyjson_doc *written = check_alloc(yyjson_mut_doc_imut_copy(doc, NULL));
-  print_json(conn->listener->out, yyjson_doc_get_root(written), false);
-  yyjson_doc_free(written);
-  yyjson_mut_doc_free(doc);
-}
-
-/* event: received, sent, or note. */
-static void show(const conn_t *conn, const char *event, const char *text, size_t len) {
-  const print_t *out = conn->listener->out;
-  size_t shown = len < MAX_SHOWN ? len : MAX_SHOWN;
-  if (conn->listener->options->json) {
-    show_json(conn, event, text, shown);
-  } else {
-    fprintf(out->file, "#%u %s ", conn->number, *event == 'r' ? ">" : *event == 's' ? "<" : "-");
-    print_line(out, text, shown, 0);
-    if (shown < len)
-      fprintf(out->file, "… (%zu bytes in all)", len);
-    fputc('\n', out->file);
-  }
-  if (fflush(out->file) != 0) /* the output is closed */
-    _exit(report_output_error(ICCM_OK));
-}
-
-static void note(const conn_t *conn, const char *format, ...) MCP_PRINTF(2, 3);
-
-static void note(const conn_t *conn, const char *format, ...) {
-  char text[512];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(text, sizeof text, format, args);
-  va_end(args);
-  show(conn, "note", text, strlen(text));
-}
-
-static size_t span_until(const char *text, size_t len, const char *stops) {
-  size_t at = 0;
-  while (at < len && memchr(stops, text[at], strlen(stops)) == NULL)
-    at++;
-  return at;
-}
-
-static bool preceded_by(const char *line, size_t at, const char *mark) {
-  size_t len = strlen(mark);
-  return at >= len && strncasecmp(line + at - len, mark, len) == 0;
-}
-
-/* The number of secret bytes at this offset: a token in a subprotocol, a query, or user name and password in
- * a URL. */
-static size_t secret_length(const char *line, size_t at, size_t len) {
-  const char *from = line + at;
-  if (preceded_by(line, at, "mcp.auth."))
-    return span_until(from, len - at, " \t,");
-  if (preceded_by(line, at, "?"))
-    return span_until(from, len - at, " \t");
-  if (!preceded_by(line, at, "://"))
-    return 0;
-  size_t word = span_until(from, len - at, " \t"), user = word;
-  while (user > 0 && (user == word || from[user] != '@'))
-    user--;
-  return user;
-}
-
-static bool is_secret_header(const char *name, size_t len) {
-  return mcp__redact_is_secret_name(name, len) || (len == 6 && strncasecmp(name, "cookie", len) == 0);
-}
-
-/* Shows one line of a head. Redacts the values of secret headers, including folded lines, and the secrets
- * found by secret_length(). */
-static void show_line(conn_t *conn, const char *event, const char *line, size_t len) {
-  const char *colon = memchr(line, ':', len);
-  bool folded = *line == ' ' || *line == '\t';
-  size_t name_len = colon != NULL && !folded ? (size_t)(colon - line) : 0, from = 0;
-  mcp__buf_t shown;
-  mcp__buf_init(&shown, MAX_SHOWN, NULL);
-  if (!folded)
-    conn->is_secret = is_secret_header(line, name_len);
-  if (conn->is_secret) {
-    mcp__buf_printf(&shown, "%.*s%s " MCP__REDACTED, (int)name_len, line, folded ? "" : ":");
-    len = 0;
-  }
-  for (size_t at = 0, hidden; at < len; at++) {
-    if ((hidden = secret_length(line, at, len)) == 0)
-      continue;
-    mcp__buf_append(&shown, line + from, at - from);
-    mcp__buf_puts(&shown, MCP__REDACTED);
-    from = at += hidden;
-  }
-  if (from < len)
-    mcp__buf_append(&shown, line + from, len - from);
-  show(conn, event, shown.data, shown.len);
-  mcp__buf_deinit(&shown);
-}
-
-/* Shows complete lines and keeps the rest until its end arrives, since a header name may arrive in pieces. */
-static void show_lines(conn_t *conn, const char *event, const char *text, size_t len, bool is_end) {
-  mcp__buf_append(&conn->line, text, len);
-  const char *line = conn->line.data;
-  size_t left = conn->line.len;
-  while (left > 0) {
-    const char *end = memchr(line, '\n', left);
-    if (end == NULL && !is_end)
-      break;
-    size_t used = end != NULL ? (size_t)(end - line) + 1 : left, line_len = used;
-    while (line_len > 0 && (line[line_len - 1] == '\n' || line[line_len - 1] == '\r'))
-      line_len--;
-    if (line_len > 0)
-      show_line(conn, event, line, line_len);
-    line += used;
-    left -= used;
-  }
-  mcp__buf_consume(&conn->line, conn->line.len - left);
-}
-
-/* ---- responses ------------------------------------------------------------------------------------- */
 
 static void close_when_written(conn_t *conn) {
   conn->closing = true;
   mcp__stream_dirty(&conn->stream);
 }
 
-/* The JSON of the result; NULL: unknown method. */
-static char *make_result(const mcp__message_t *message) {
-  yyjson_val *version = yyjson_obj_get(message->params, "protocolVersion");
-  char *text = NULL;
-  size_t len;
-  FILE *file = check_alloc(open_memstream(&text, &len));
-  if (yyjson_equals_str(message->method, "initialize")) {
-    char *known =
-        check_alloc(yyjson_is_str(version) ? yyjson_val_write(version, 0, NULL) : strdup("\"2024-11-05\""));
-    fprintf(file,
-            "{\"protocolVersion\":%s,\"capabilities\":{\"tools\":{}},"
-            "\"serverInfo\":{\"name\":\"iccm-listen\",\"version\":\"" ICCM_VERSION "\"}}",
-            known);
-    free(known);
-  } else if (yyjson_equals_str(message->method, "ping")) {
-    fputs("{}", file);
-  } else if (yyjson_equals_str(message->method, "tools/list")) {
-    fputs("{\"tools\":[]}", file);
-  } else if (yyjson_equals_str(message->method, "tools/call")) {
-    fputs("{\"content\":[{\"type\":\"text\",\"text\":\"received\"}]}", file);
-  }
-  fclose(file);
-  if (len > 0)
-    return check_alloc(text);
-  free(text);
-  return NULL;
+/* ---- WebSocket ------------------------------------------------------------------------------------- */
+
+static void give_up(conn_t *conn) {
+  listen_note(&conn->show,
+              "closed by the server: the client does not read its responses, or a response is too large");
+  mcp__stream_close(&conn->stream);
 }
 
-static int write_response(mcp__buf_t *out, const mcp__message_t *message) {
-  const char *unknown = "iccm listen supports only initialize, ping, tools/list and tools/call";
-  if (message->kind == MCP__INVALID)
-    return mcp__jsonrpc_error(out, message->id, message->id_len, message->code, message->problem, NULL, 0);
-  char *result = make_result(message);
-  if (result == NULL)
-    return mcp__jsonrpc_error(out, message->id, message->id_len, MCP_METHOD_NOT_FOUND, unknown, NULL, 0);
-  int status = mcp__jsonrpc_begin_result(out, message->id, message->id_len);
-  status = mcp__buf_first_error(status, mcp__buf_puts(out, result));
-  free(result);
-  return mcp__buf_first_error(status, mcp__buf_puts(out, "}"));
-}
-
-static void send_response(conn_t *conn, const mcp__message_t *message) {
-  mcp__buf_t text;
-  mcp__buf_init(&text, MAX_OUTPUT, NULL);
+static void send_text(conn_t *conn, const mcp__buf_t *text) {
   size_t begin = mcp__ws_begin(&conn->ws);
-  int status = begin == SIZE_MAX ? MCP_ETOOBIG : write_response(&text, message);
-  if (status == 0)
-    status = mcp__buf_append(&conn->stream.out, text.data, text.len);
+  int status = begin == SIZE_MAX ? MCP_ETOOBIG : mcp__buf_append(&conn->stream.out, text->data, text->len);
   if (status == 0)
     status = mcp__ws_end(&conn->ws, begin);
-  if (status == 0) {
-    show(conn, "sent", text.data, text.len);
-  } else {
-    note(conn, "closed by the server: the client does not read its responses, or a response is too large");
-    mcp__stream_close(&conn->stream);
+  if (status != 0) {
+    give_up(conn);
+    return;
   }
-  mcp__buf_deinit(&text);
+  listen_show(&conn->show, "sent", text->data, text->len);
   mcp__stream_dirty(&conn->stream);
 }
 
 static void on_message(mcp__buf_t *text, bool binary, void *arg) {
   conn_t *conn = arg;
-  mcp__message_t message;
+  mcp__buf_t response;
   (void)binary;
-  show(conn, "received", text->data, text->len);
-  memset(text->data + text->len, 0, MCP__JSON_PADDING);
-  mcp__jsonrpc_parse(text->data, text->len, MAX_VALUES, &conn->listener->arena, &message);
-  if (message.kind == MCP__REQUEST || message.kind == MCP__INVALID)
-    send_response(conn, &message);
-  mcp__arena_reset(&conn->listener->arena);
+  mcp__buf_init(&response, MAX_OUTPUT, NULL);
+  listen_show(&conn->show, "received", text->data, text->len);
+  int status = listen_respond(&conn->listener->answer, &response, text, NULL);
+  if (status == -1)
+    give_up(conn);
+  else if (status != 202)
+    send_text(conn, &response);
+  mcp__buf_deinit(&response);
   mcp__buf_clear(text, 0);
 }
 
 static void on_close(int code, const char *reason, bool clean, void *arg) {
   conn_t *conn = arg;
-  note(conn, "%s %d%s%s", clean ? "closed with" : "violated the WebSocket protocol, closed with", code,
-       *reason != '\0' ? ": " : "", reason);
+  listen_note(&conn->show, "%s %d%s%s",
+              clean ? "closed with" : "violated the WebSocket protocol, closed with", code,
+              *reason != '\0' ? ": " : "", reason);
   close_when_written(conn);
 }
 
-/* ---- connections ----------------------------------------------------------------------------------- */
-
-static void refuse(conn_t *conn, int status, const char *reason) {
-  note(conn, "refused with %d: %.*s", status, (int)strcspn(reason, "\n"), reason);
-  mcp__write_plain(&conn->stream.out, status, reason);
-  close_when_written(conn);
+static void open_websocket(conn_t *conn) {
+  size_t begin = conn->stream.out.len;
+  mcp__write_switching(&conn->stream.out, &conn->head);
+  listen_show_lines(&conn->show, "sent", conn->stream.out.data + begin, conn->stream.out.len - begin, true);
+  mcp__ws_init(&conn->ws, &conn->ws_config);
+  conn->is_websocket = true;
+  mcp__stream_dirty(&conn->stream);
 }
+
+/* ---- HTTP ------------------------------------------------------------------------------------------ */
 
 /* The same check as in a server without a token: it rejects pages in browsers. */
 static const char *check_origin(const conn_t *conn, mcp__http_request_kind_t kind) {
@@ -283,29 +120,116 @@ static const char *check_origin(const conn_t *conn, mcp__http_request_kind_t kin
   return mcp__origins_problem(&admitted, &conn->head, kind, false);
 }
 
-static void on_head_done(conn_t *conn) {
-  mcp__http_request_kind_t kind = mcp__head_request_kind(&conn->head);
-  const char *origin_error = check_origin(conn, kind);
-  if (kind == MCP__HTTP_INVALID) {
-    refuse(conn, conn->head.status, conn->head.problem);
-  } else if (origin_error != NULL) {
-    refuse(conn, 403, origin_error);
-  } else if (kind != MCP__HTTP_WEBSOCKET) {
-    refuse(conn, 426, "not a WebSocket upgrade");
+/* The Origin of the page that sent the request and may read the response (CORS); NULL: none. */
+static const char *page_of(conn_t *conn) {
+  bool is_admitted = conn->head.complete && check_origin(conn, mcp__head_request_kind(&conn->head)) == NULL;
+  return is_admitted ? mcp__head_value(&conn->head, MCP__H_ORIGIN) : NULL;
+}
+
+static void refuse(conn_t *conn, int status, const char *reason) {
+  mcp__response_head_t head = {
+      .status = status, .type = MCP__HTTP_PLAIN_TEXT, .len = strlen(reason), .origin = page_of(conn)};
+  listen_note(&conn->show, "refused with %d: %.*s", status, (int)strcspn(reason, "\n"), reason);
+  if (mcp__http_write_head(&conn->stream.out, &head) == 0)
+    mcp__buf_puts(&conn->stream.out, reason);
+  close_when_written(conn);
+}
+
+/* The request is answered: the next one may follow. */
+static void next_request(conn_t *conn, bool keep_alive) {
+  mcp__stream_dirty(&conn->stream);
+  mcp__head_deinit(&conn->head);
+  mcp__buf_clear(&conn->body, 0);
+  conn->in_body = false;
+  if (mcp__head_init(&conn->head, true) != 0 || !keep_alive)
+    close_when_written(conn);
+}
+
+static void respond(conn_t *conn, int status, const char *type, const mcp__buf_t *body) {
+  mcp__response_head_t head = {.status = status,
+                               .type = type,
+                               .len = body->len,
+                               .keep_alive = mcp__http_keeps_alive(&conn->head),
+                               .allow = "POST, OPTIONS",
+                               .origin = page_of(conn)};
+  mcp__buf_t *out = &conn->stream.out;
+  size_t begin = out->len;
+  int written = mcp__http_write_head(out, &head);
+  if (written == 0)
+    listen_show_lines(&conn->show, "sent", out->data + begin, out->len - begin, true);
+  if (body->len > 0 && !mcp__head_is_bodiless(&conn->head)) {
+    listen_show(&conn->show, "sent", body->data, body->len);
+    written = mcp__buf_first_error(written, mcp__buf_append(out, body->data, body->len));
+  }
+  if (written != 0)
+    give_up(conn);
+  else
+    next_request(conn, head.keep_alive);
+}
+
+static void respond_plain(conn_t *conn, int status, const char *text) {
+  mcp__buf_t body;
+  mcp__buf_init(&body, MAX_OUTPUT, NULL);
+  mcp__buf_puts(&body, text);
+  respond(conn, status, *text != '\0' ? MCP__HTTP_PLAIN_TEXT : NULL, &body);
+  mcp__buf_deinit(&body);
+}
+
+static void on_body_done(conn_t *conn) {
+  mcp__buf_t text, response;
+  mcp__buf_init(&text, MAX_MESSAGE + MCP__JSON_PADDING, NULL);
+  mcp__buf_init(&response, MAX_OUTPUT, NULL);
+  mcp__buf_swap(&text, &conn->body);
+  listen_show(&conn->show, "received", text.data, text.len);
+  int status = mcp__buf_reserve(&text, MCP__JSON_PADDING) != 0
+                   ? -1
+                   : listen_respond(&conn->listener->answer, &response, &text, &conn->head);
+  if (status == -1)
+    give_up(conn);
+  else
+    respond(conn, status, status == 202 ? NULL : "application/json", &response);
+  mcp__buf_deinit(&text);
+  mcp__buf_deinit(&response);
+}
+
+static void begin_post(conn_t *conn) {
+  int status;
+  const char *problem = mcp__http_post_problem(&conn->head, MAX_MESSAGE, &status);
+  if (problem != NULL) {
+    refuse(conn, status, problem);
+  } else if (!mcp__http_has_body(&conn->head)) {
+    on_body_done(conn);
   } else {
-    size_t begin = conn->stream.out.len;
-    mcp__write_switching(&conn->stream.out, &conn->head);
-    show_lines(conn, "sent", conn->stream.out.data + begin, conn->stream.out.len - begin, true);
-    mcp__ws_init(&conn->ws, &conn->ws_config);
-    conn->is_websocket = true;
+    conn->in_body = true;
+    if (mcp__http_expects_continue(&conn->head))
+      mcp__buf_puts(&conn->stream.out, "HTTP/1.1 100 Continue\r\n\r\n");
     mcp__stream_dirty(&conn->stream);
   }
 }
 
+static void on_head_done(conn_t *conn) {
+  mcp__http_request_kind_t kind = mcp__head_request_kind(&conn->head);
+  const char *origin_error = check_origin(conn, kind);
+  if (kind == MCP__HTTP_INVALID)
+    refuse(conn, conn->head.status, conn->head.problem);
+  else if (origin_error != NULL)
+    refuse(conn, 403, origin_error);
+  else if (kind == MCP__HTTP_WEBSOCKET)
+    open_websocket(conn);
+  else if (kind == MCP__HTTP_POST)
+    begin_post(conn);
+  else if (kind == MCP__HTTP_OPTIONS)
+    respond_plain(conn, 204, "");
+  else
+    respond_plain(conn, 405,
+                  "iccm listen has no pages, sessions or streams: POST a message, or use WebSocket\n");
+}
+
+/* Each takes the next bytes and returns how many it used. */
 static size_t feed_head(conn_t *conn, const char *data, size_t len) {
   size_t used = len;
   mcp__head_state_t state = mcp__head_feed(&conn->head, data, len, &used);
-  show_lines(conn, "received", data, used, state != MCP__HEAD_MORE);
+  listen_show_lines(&conn->show, "received", data, used, state != MCP__HEAD_MORE);
   if (state == MCP__HEAD_BAD)
     refuse(conn, conn->head.status, conn->head.problem);
   else if (state == MCP__HEAD_DONE)
@@ -313,25 +237,37 @@ static size_t feed_head(conn_t *conn, const char *data, size_t len) {
   return used;
 }
 
+static size_t feed_body(conn_t *conn, const char *data, size_t len) {
+  size_t used = len;
+  mcp__head_state_t state = mcp__http_body_feed(&conn->head, &conn->body, data, len, &used);
+  if (state == MCP__HEAD_BAD)
+    refuse(conn, conn->head.status, conn->head.problem);
+  else if (state == MCP__HEAD_DONE)
+    on_body_done(conn);
+  return used;
+}
+
 static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
   conn_t *conn = stream->arg;
   size_t used = 0;
-  if (conn->closing)
-    return;
-  if (!conn->is_websocket)
-    used = feed_head(conn, data, len);
-  if (conn->is_websocket && used < len)
+  while (!conn->is_websocket && !conn->closing && !stream->closing && used < len)
+    used +=
+        conn->in_body ? feed_body(conn, data + used, len - used) : feed_head(conn, data + used, len - used);
+  if (conn->is_websocket && !conn->closing && used < len)
     mcp__ws_feed(&conn->ws, (const uint8_t *)data + used, len - used);
   if (conn->ws.pong_due)
     mcp__stream_dirty(stream);
 }
 
+/* ---- connections ----------------------------------------------------------------------------------- */
+
 static void on_end(mcp__stream_t *stream, int status) {
   conn_t *conn = stream->arg;
   if (!conn->is_websocket)
-    show_lines(conn, "received", "", 0, true);
+    listen_show_lines(&conn->show, "received", "", 0, true);
+  const char *eof = conn->is_websocket ? "closed without a close frame" : "closed by the client";
   if (!conn->closing)
-    note(conn, "disconnected: %s", status == UV_EOF ? "closed without a close frame" : mcp_strerror(status));
+    listen_note(&conn->show, "disconnected: %s", status == UV_EOF ? eof : mcp_strerror(status));
   mcp__stream_close(stream);
 }
 
@@ -352,7 +288,8 @@ static void on_closed(mcp__stream_t *stream) {
   conn->listener->conn_count--;
   mcp__ws_deinit(&conn->ws);
   mcp__head_deinit(&conn->head);
-  mcp__buf_deinit(&conn->line);
+  mcp__buf_deinit(&conn->body);
+  listen_show_deinit(&conn->show);
   free(conn);
 }
 
@@ -367,7 +304,7 @@ static bool admit(conn_t *conn) {
   if (uv_tcp_getpeername(&conn->stream.tcp, (struct sockaddr *)&address, &size) != 0)
     return false; /* already disconnected */
   mcp__peer_name((struct sockaddr *)&address, name);
-  note(conn, "%s connected", name);
+  listen_note(&conn->show, "%s connected", name);
   return mcp__peer_is_private((struct sockaddr *)&address);
 }
 
@@ -375,8 +312,8 @@ static void on_connection(uv_stream_t *socket, int status) {
   listener_t *listener = socket->data;
   conn_t *conn = check_alloc(calloc(1, sizeof *conn));
   conn->listener = listener;
-  conn->number = ++listener->last_number;
-  mcp__buf_init(&conn->line, MAX_SHOWN, NULL);
+  listen_show_init(&conn->show, listener->out, listener->options->json, ++listener->last_number);
+  mcp__buf_init(&conn->body, MAX_MESSAGE, NULL);
   conn->ws_config = (mcp__ws_config_t){.max_message = MAX_MESSAGE,
                                        .out = &conn->stream.out,
                                        .on_message = on_message,
@@ -389,7 +326,7 @@ static void on_connection(uv_stream_t *socket, int status) {
   listener->conn_count++;
   if (status != 0 || uv_accept(socket, (uv_stream_t *)&conn->stream.tcp) != 0 ||
       mcp__head_init(&conn->head, true) != 0) {
-    note(conn, "cannot accept the connection");
+    listen_note(&conn->show, "cannot accept the connection");
     mcp__stream_close(&conn->stream);
     return;
   }
@@ -446,7 +383,7 @@ static void free_listener(listener_t *listener) {
   uv_run(&listener->loop, UV_RUN_DEFAULT);
   uv_loop_close(&listener->loop);
   mcp__io_deinit(&listener->io);
-  mcp__arena_deinit(&listener->arena);
+  listen_answer_deinit(&listener->answer);
   free(listener);
 }
 
@@ -455,7 +392,7 @@ static int start_listener(listener_t *listener, int *port) {
   int status = uv_loop_init(&listener->loop);
   if (status != 0) /* UNTESTED: needs a process without descriptors */
     return status;
-  mcp__arena_init(&listener->arena, 4 * (size_t)MAX_MESSAGE);
+  listen_answer_init(&listener->answer, MAX_MESSAGE);
   status = mcp__io_init(&listener->io, &listener->loop);
   return status == 0 ? listen_on_all(listener, port) : status;
 }

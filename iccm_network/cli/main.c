@@ -152,9 +152,11 @@ static const command_t commands[] = {
     {"doctor", 1, 1, 0, doctor_run,
      "Usage: iccm doctor URL\n\n"
      "Connects to a server step by step: its name, its addresses, TLS, the upgrade to\n"
-     "WebSocket, initialize, tools/list, pings, a large message, bad JSON. Reports\n"
-     "each failure with its likely cause and what to do. Calls none of the server's\n"
-     "tools. The first failure determines the exit code; warnings do not count.\n\n"
+     "WebSocket, initialize, tools/list, pings, a large message, bad JSON; over HTTP\n"
+     "server/discover in place of the upgrade, and a stream of events in place of the\n"
+     "pings. Reports each failure with its likely cause and what to do. Calls none of\n"
+     "the server's tools. The first failure determines the exit code; warnings do not\n"
+     "count.\n\n"
      "--json: {\"url\",\"exit_code\",\"problems\",\"warnings\",\"ms\",\"findings\":[{\"stage\",\n"
      "\"verdict\",\"address\",\"ms\",\"what\",\"name\",\"cause\",\"to_do\"}]}\n"},
     {"bridge", 1, 1, BIT(OPTION_TRACE) | BIT(OPTION_LISTEN) | BIT(OPTION_STDIO), bridge_run,
@@ -178,10 +180,11 @@ static const command_t commands[] = {
      "Usage: iccm listen [PORT]\n\n"
      "Runs a server that prints everything it receives and sends, until Ctrl-C. Each\n"
      "line begins with the number of the connection and > for received, < for sent,\n"
-     "- for an event. It supports initialize, ping, tools/list (no tools) and\n"
-     "tools/call with any tool name. The default PORT is 9000. The rules for browser\n"
-     "pages are those of a server: ICCM_ALLOWED_ORIGINS and ICCM_ALLOWED_HOSTS admit\n"
-     "further ones.\n\n"
+     "- for an event. It supports WebSocket and HTTP (POST, without sessions and\n"
+     "streams), and answers initialize, server/discover, ping, tools/list (no tools)\n"
+     "and tools/call with any tool name. The default PORT is 9000. The rules for\n"
+     "browser pages are those of a server: ICCM_ALLOWED_ORIGINS and\n"
+     "ICCM_ALLOWED_HOSTS admit further ones.\n\n"
      "--json: a line {\"guest\",\"event\":\"received|sent|note\",\"text\"} for each.\n"},
     {"logs", 0, 1,
      BIT(OPTION_COMPONENT) | BIT(OPTION_LEVEL) | BIT(OPTION_TRACE) | BIT(OPTION_TEXT) | BIT(OPTION_SINCE) |

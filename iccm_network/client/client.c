@@ -846,6 +846,10 @@ void mcp__client_set_initialize_params(mcp_client_t *client, const char *initial
   client->initialize_params = initialize_params;
 }
 
+bool mcp__client_is_stateless(const mcp_client_t *client) {
+  return client->state == OPEN && mcp__link_is_stateless(client->link);
+}
+
 void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms) {
   client->connect_ms = ms;
 }

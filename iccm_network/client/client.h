@@ -18,6 +18,9 @@ bool mcp__client_uses_tool_headers(const mcp_client_t *client);
 /* Settings for the library, to be called before the first request. initialize_params: the params of
  * initialize as JSON text, borrowed. */
 void mcp__client_set_initialize_params(mcp_client_t *client, const char *initialize_params);
+/* Whether the client is connected to a peer whose requests need no initialize: one of 2026-07-28 over HTTP.
+ */
+bool mcp__client_is_stateless(const mcp_client_t *client);
 /* Time limit from the name look-up to initialize. */
 void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms);
 

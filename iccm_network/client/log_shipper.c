@@ -11,6 +11,7 @@
 #include "client/log_shipper.h"
 
 #include "client/client.h"
+#include "client/log_subscription.h"
 #include "base/log_ring.h"
 #include "base/redact.h"
 #include "base/utf8.h"
@@ -67,6 +68,7 @@ struct mcp__log_shipper {
   uv_loop_t loop;
   uv_timer_t turn;
   mcp_client_t *client; /* NULL: log shipping is off */
+  mcp__log_subscription_t subscription;
   bool connected, refusal_logged;
   bool waiting_logged; /* has logged that Godot is unavailable */
   shipper_state_t state;
@@ -412,6 +414,7 @@ static void on_state(mcp_client_t *client, int status, const char *reason, void 
   shipper->waiting_logged = false;
   shipper->refusal_logged = false;
   shipper->paused_until_ms = 0;
+  mcp__log_subscription_open(&shipper->subscription);
   ship(shipper);
 }
 
@@ -477,6 +480,8 @@ static void on_turn(uv_timer_t *timer) {
   uint64_t now_ms = uv_now(&shipper->loop);
   show(shipper);
   ship(shipper);
+  if (shipper->state == RUNNING)
+    mcp__log_subscription_tick(&shipper->subscription);
   if (shipper->state == FLUSHING &&
       (is_empty(shipper) || now_ms >= shipper->flush_deadline_ms || now_ms >= shipper->progress_deadline_ms))
     start_closing(shipper);
@@ -573,6 +578,8 @@ static int make_client(mcp__log_shipper_t *shipper, const char *version, const c
   if (shipper->initialize_params == NULL ||
       mcp__client_new(&shipper->loop, *url != '\0' ? url : NULL, &shipper->client) != 0)
     return UV_ENOMEM;
+  shipper->subscription = (mcp__log_subscription_t){
+      .client = shipper->client, .loop = &shipper->loop, .component = shipper->component};
   mcp__client_set_initialize_params(shipper->client, shipper->initialize_params);
   mcp__client_set_connect_ms(shipper->client, MCP__LOG_SHIPPER_CONNECT_MS);
   mcp_client_on_state(shipper->client, on_state, shipper);

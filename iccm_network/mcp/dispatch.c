@@ -427,3 +427,19 @@ void mcp__dispatch(const mcp__server_info_t *server, mcp__protocol_version_t pro
   if (arena->failed && result->action == MCP__DO_RESPOND)
     refuse(result, MCP_INTERNAL_ERROR, "out of memory");
 }
+
+int mcp__dispatch_write(mcp__buf_t *out, const mcp__response_context_t *to,
+                        const mcp__dispatch_result_t *result) {
+  if (result->action == MCP__DO_RESPOND) {
+    int status = mcp__jsonrpc_begin_result(out, to->id, to->id_len);
+    status = mcp__buf_first_error(status, mcp__buf_puts(out, result->json_prefix));
+    status = mcp__buf_first_error(status, mcp__buf_append(out, result->json, result->json_len));
+    status = mcp__buf_first_error(status, mcp__buf_puts(out, result->json_suffix));
+    return mcp__buf_first_error(status, mcp__buf_puts(out, "}"));
+  }
+  bool is_result = to->protocol_version >= MCP__2025_11_25; /* required by that version for arguments */
+  if (result->action == MCP__DO_REFUSE_CALL && (is_result || result->code == MCP_TOOL_ERROR))
+    return mcp__response_tool_error(out, to, result->code, result->problem, NULL, 0);
+  return mcp__jsonrpc_error(out, to->id, to->id_len, result->code, result->problem, result->data,
+                            result->data_len);
+}

@@ -60,4 +60,8 @@ typedef struct mcp__server_info {
 void mcp__dispatch(const mcp__server_info_t *server, mcp__protocol_version_t protocol_version,
                    const mcp__message_t *message, mcp__arena_t *arena, mcp__dispatch_result_t *result);
 
+/* Writes the response to a request that was answered or refused. */
+int mcp__dispatch_write(mcp__buf_t *out, const mcp__response_context_t *to,
+                        const mcp__dispatch_result_t *result);
+
 #endif

@@ -390,16 +390,36 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
 
 /* ---- handshake ------------------------------------------------------------------------------------- */
 
-static void refuse_with(mcp__conn_t *conn, const mcp__response_head_t *head, const char *text) {
+/* Why the page that sends the request may not do so; NULL: it may, or no page sends it. Only an authorized
+ * peer can give a page the token. */
+static const char *origin_problem(const mcp__conn_t *conn, mcp__http_request_kind_t kind,
+                                  const char *auth_problem) {
+  const mcp__conns_t *all = conn->all;
+  bool is_authorized = mcp__auth_is_required(&all->auth) && auth_problem == NULL;
+  return is_authorized ? NULL
+                       : mcp__origins_problem(&all->origins, conn->head, kind, conn->stream.tls != NULL);
+}
+
+/* The Origin of the page that may read a refusal (CORS); NULL: none. */
+static const char *page_of(const mcp__conn_t *conn) {
+  if (conn->head == NULL || !conn->head->complete)
+    return NULL;
+  const char *auth_problem = mcp__auth_problem(&conn->all->auth, conn->head, NULL);
+  bool is_admitted = origin_problem(conn, mcp__head_request_kind(conn->head), auth_problem) == NULL;
+  return is_admitted ? mcp__head_value(conn->head, MCP__H_ORIGIN) : NULL;
+}
+
+static void refuse_with(mcp__conn_t *conn, mcp__response_head_t head, const char *text) {
   char how[32];
-  snprintf(how, sizeof how, " with %d", head->status);
+  snprintf(how, sizeof how, " with %d", head.status);
   mcp__server_log_throttled(&conn->peer, now(conn), text, "refused", how, text);
-  mcp__count_refusal(&conn->all->service->counters, head->status);
+  mcp__count_refusal(&conn->all->service->counters, head.status);
   mcp__buf_t *out = &conn->stream.out;
   size_t begin = out->len;
-  int written = mcp__http_write_head(out, head);
+  head.origin = page_of(conn);
+  int written = mcp__http_write_head(out, &head);
   if (conn->head == NULL || !mcp__head_is_bodiless(conn->head)) /* RFC 9110 section 9.3.2 */
-    written = mcp__buf_first_error(written, mcp__buf_append(out, text, head->len));
+    written = mcp__buf_first_error(written, mcp__buf_append(out, text, head.len));
   if (written != 0)
     out->len = begin; /* the connection just ends */
   mcp__conn_start_closing(conn);
@@ -407,7 +427,7 @@ static void refuse_with(mcp__conn_t *conn, const mcp__response_head_t *head, con
 
 void mcp__conn_refuse(mcp__conn_t *conn, int status, const char *text) {
   mcp__response_head_t head = {.status = status, .type = MCP__HTTP_PLAIN_TEXT, .len = strlen(text)};
-  refuse_with(conn, &head, text);
+  refuse_with(conn, head, text);
 }
 
 /* auth_problem: why the token is missing or wrong; NULL: the request is authorized. */
@@ -447,22 +467,19 @@ static void refuse_method(mcp__conn_t *conn) {
   static const char text[] = "unsupported method: this page has GET and HEAD\n";
   mcp__response_head_t head = {
       .status = 405, .type = MCP__HTTP_PLAIN_TEXT, .len = sizeof text - 1, .allow = "GET, HEAD, OPTIONS"};
-  refuse_with(conn, &head, text);
+  refuse_with(conn, head, text);
 }
 
 static void on_head(mcp__conn_t *conn) {
-  const mcp__conns_t *all = conn->all;
   mcp__http_request_kind_t kind = mcp__head_request_kind(conn->head);
   mcp__token_t *token;
-  const char *auth_problem = mcp__auth_problem(&all->auth, conn->head, &token), *origin_problem = NULL;
+  const char *auth_problem = mcp__auth_problem(&conn->all->auth, conn->head, &token);
+  const char *page_problem = origin_problem(conn, kind, auth_problem);
   mcp__peer_set_token(&conn->peer, token);
-  if (!mcp__auth_is_required(&all->auth) ||
-      auth_problem != NULL) /* only an authorized peer can give a page the token */
-    origin_problem = mcp__origins_problem(&all->origins, conn->head, kind, conn->stream.tls != NULL);
   if (kind == MCP__HTTP_INVALID)
     mcp__conn_refuse(conn, conn->head->status, conn->head->problem);
-  else if (origin_problem != NULL)
-    mcp__conn_refuse(conn, 403, origin_problem);
+  else if (page_problem != NULL)
+    mcp__conn_refuse(conn, 403, page_problem);
   else if (kind == MCP__HTTP_OPTIONS) /* the same for every path and peer, because monitors use it */
     mcp__conn_http_respond(conn, 204, NULL, "", 0);
   else if (kind == MCP__HTTP_GET && !asks_for_stream(conn->head))

@@ -211,30 +211,9 @@ size_t mcp__conn_http_take_body(mcp__conn_t *conn, const char *data, size_t len)
 
 /* ---- requests ---------------------------------------------------------------------------------------- */
 
-/* Why a POST is not read; NULL: it is. */
-static const char *post_problem(const mcp__conn_t *conn, int *status) {
-  const mcp__head_t *head = conn->head;
-  const char *coding = mcp__head_value(head, MCP__H_TRANSFER_ENCODING);
-  *status = 415;
-  if (!mcp__http_content_is(head, "application/json"))
-    return "unsupported Content-Type: use application/json\n";
-  if (mcp__head_value(head, MCP__H_CONTENT_ENCODING) != NULL)
-    return "unsupported Content-Encoding: send the body uncompressed\n";
-  *status = 501;
-  if (coding != NULL && strcmp(coding, "chunked") != 0)
-    return "unsupported Transfer-Encoding: use chunked\n";
-  *status = 406;
-  if (!mcp__http_accepts(head, "application/json") && !mcp__http_accepts(head, "text/event-stream"))
-    return "unsupported Accept: it has to name application/json and text/event-stream\n";
-  *status = 413;
-  if (head->parser.content_length > conn->ws_config.max_message)
-    return "the body is larger than the limit of a message\n";
-  return NULL;
-}
-
 static void begin_post(mcp__conn_t *conn) {
   int status;
-  const char *problem = post_problem(conn, &status);
+  const char *problem = mcp__http_post_problem(conn->head, conn->ws_config.max_message, &status);
   if (problem != NULL) {
     mcp__conn_refuse(conn, status, problem);
     return;

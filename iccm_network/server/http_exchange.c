@@ -156,20 +156,19 @@ static bool is_open(const mcp__session_t *session, const void *origin) {
   return exchange != NULL && exchange->state != MCP__EXCHANGE_NONE && exchange->session == session;
 }
 
-/* The status of a JSON-RPC error that the request itself is to blame for; a call that failed is served. */
-static int status_of(const mcp__exchange_t *exchange, int kind) {
+int mcp__exchange_status(bool modern, int kind) {
   bool is_malformed = kind == MCP_PARSE_ERROR || kind == MCP_INVALID_REQUEST ||
                       (kind <= MCP__FIRST_SPEC_ERROR && kind >= MCP__LAST_SPEC_ERROR);
-  if (exchange->modern && kind == MCP_METHOD_NOT_FOUND)
+  if (modern && kind == MCP_METHOD_NOT_FOUND)
     return 404;
-  if (is_malformed || (exchange->modern && kind == MCP_INVALID_PARAMS))
+  if (is_malformed || (modern && kind == MCP_INVALID_PARAMS))
     return 400;
   return 200;
 }
 
 static int begin_json(mcp__exchange_t *exchange, int kind) {
   mcp__buf_t *out = &exchange->stream->out;
-  mcp__response_head_t head = new_head(exchange, status_of(exchange, kind), json_type);
+  mcp__response_head_t head = new_head(exchange, mcp__exchange_status(exchange->modern, kind), json_type);
   head.framing = MCP__LENGTH_LATER;
   exchange->at = out->len;
   return mcp__http_write_head(out, &head);

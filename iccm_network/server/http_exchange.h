@@ -53,6 +53,10 @@ struct mcp__exchange {
 
 extern const mcp__transport_t mcp__http_transport;
 
+/* The status of a response: an error that the request itself is to blame for has another one than 200. kind:
+ * see session.h. */
+int mcp__exchange_status(bool modern, int kind);
+
 /* A request whose head, which stays until the response is written, and body are there. session_id is NULL. */
 void mcp__exchange_begin(mcp__exchange_t *exchange, const mcp__head_t *head, mcp__session_t *session,
                          uint64_t now_ms);

@@ -259,19 +259,7 @@ void mcp__session_write_notifications(mcp__session_t *session) {
 /* ---- messages -------------------------------------------------------------------------------------- */
 
 static int render_dispatch_result(mcp__buf_t *out, const mcp__response_context_t *to, const void *value) {
-  const mcp__dispatch_result_t *result = value;
-  if (result->action == MCP__DO_RESPOND) {
-    int status = mcp__jsonrpc_begin_result(out, to->id, to->id_len);
-    status = mcp__buf_first_error(status, mcp__buf_puts(out, result->json_prefix));
-    status = mcp__buf_first_error(status, mcp__buf_append(out, result->json, result->json_len));
-    status = mcp__buf_first_error(status, mcp__buf_puts(out, result->json_suffix));
-    return mcp__buf_first_error(status, mcp__buf_puts(out, "}"));
-  }
-  bool is_result = to->protocol_version >= MCP__2025_11_25; /* required by that version for arguments */
-  if (result->action == MCP__DO_REFUSE_CALL && (is_result || result->code == MCP_TOOL_ERROR))
-    return mcp__response_tool_error(out, to, result->code, result->problem, NULL, 0);
-  return mcp__jsonrpc_error(out, to->id, to->id_len, result->code, result->problem, result->data,
-                            result->data_len);
+  return mcp__dispatch_write(out, to, value);
 }
 
 /* Turns a call into a refusal if the role of the caller does not suffice. */

@@ -108,17 +108,21 @@ static mcp__token_t *in_subprotocols(const mcp__auth_t *auth, const char *list) 
   return found;
 }
 
+static mcp__token_t *token_of(const mcp__auth_t *auth, const char *header, const char *protocols,
+                              const mcp__head_t *head) {
+  mcp__token_t *token = NULL;
+  if (header != NULL && head->occurrences[MCP__H_AUTHORIZATION] == 1)
+    token = in_header(auth, header);
+  return token == NULL && protocols != NULL ? in_subprotocols(auth, protocols) : token;
+}
+
 const char *mcp__auth_problem(const mcp__auth_t *auth, const mcp__head_t *head, mcp__token_t **token) {
   const char *header = mcp__head_value(head, MCP__H_AUTHORIZATION);
   const char *protocols = mcp__head_value(head, MCP__H_PROTOCOL);
-  *token = NULL;
-  if (!mcp__auth_is_required(auth))
-    return NULL;
-  if (header != NULL && head->occurrences[MCP__H_AUTHORIZATION] == 1)
-    *token = in_header(auth, header);
-  if (*token == NULL && protocols != NULL)
-    *token = in_subprotocols(auth, protocols);
-  if (*token != NULL)
+  mcp__token_t *found = mcp__auth_is_required(auth) ? token_of(auth, header, protocols, head) : NULL;
+  if (token != NULL)
+    *token = found;
+  if (found != NULL || !mcp__auth_is_required(auth))
     return NULL;
   if (header != NULL || (protocols != NULL && strstr(protocols, subprotocol) != NULL))
     return "invalid token for this server: it is unknown, or its end has passed\n";

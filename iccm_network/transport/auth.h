@@ -32,7 +32,7 @@ static inline bool mcp__auth_is_required(const mcp__auth_t *auth) {
 }
 
 /* Returns NULL if the request carries a token, which *token gets, not held, or if none is required: *token is
- * then NULL. Otherwise returns the text for a 401 response. */
+ * then NULL. token may be NULL. Otherwise returns the text for a 401 response. */
 const char *mcp__auth_problem(const mcp__auth_t *auth, const mcp__head_t *head, mcp__token_t **token);
 
 #endif

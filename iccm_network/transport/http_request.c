@@ -107,3 +107,22 @@ const char *mcp__http_param(const mcp__head_t *head, const char *name, bool *twi
   }
   return found;
 }
+
+const char *mcp__http_post_problem(const mcp__head_t *head, size_t max_bytes, int *status) {
+  const char *coding = mcp__head_value(head, MCP__H_TRANSFER_ENCODING);
+  *status = 415;
+  if (!mcp__http_content_is(head, "application/json"))
+    return "unsupported Content-Type: use application/json\n";
+  if (mcp__head_value(head, MCP__H_CONTENT_ENCODING) != NULL)
+    return "unsupported Content-Encoding: send the body uncompressed\n";
+  *status = 501;
+  if (coding != NULL && strcmp(coding, "chunked") != 0)
+    return "unsupported Transfer-Encoding: use chunked\n";
+  *status = 406;
+  if (!mcp__http_accepts(head, "application/json") && !mcp__http_accepts(head, "text/event-stream"))
+    return "unsupported Accept: it has to name application/json and text/event-stream\n";
+  *status = 413;
+  if (head->parser.content_length > max_bytes)
+    return "the body is larger than the limit of a message\n";
+  return NULL;
+}

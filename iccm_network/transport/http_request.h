@@ -24,4 +24,9 @@ bool mcp__http_expects_continue(const mcp__head_t *head);
  */
 const char *mcp__http_param(const mcp__head_t *head, const char *name, bool *twice);
 
+/* Why the body of a POST, a message of at most max_bytes, is not read, with the status of the response; NULL:
+ * it is.
+ */
+const char *mcp__http_post_problem(const mcp__head_t *head, size_t max_bytes, int *status);
+
 #endif

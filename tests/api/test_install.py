@@ -14,7 +14,10 @@ import unittest
 from pathlib import Path
 
 from caller import CallError, Caller, connect, request, round_trip, tool_call
-from services import BUILD, SOURCE, WAIT_S, ProgramGroup, run_program
+from services import BUILD, PROGRAMS, SOURCE, WAIT_S, ProgramGroup, main, npm_peers, run_program
+
+
+README = (SOURCE / "README.md").read_text()
 
 
 def run(*command, **options):
@@ -46,15 +49,12 @@ async def messages_until(ws, number):
 
 
 def component_of_readme():
-    blocks = re.findall(r"^```c\n(.*?)^```$", (SOURCE / "README.md").read_text(), re.M | re.S)
+    blocks = re.findall(r"^```c\n(.*?)^```$", README, re.M | re.S)
     return next(block for block in blocks if "int main" in block)
 
 
 COMPONENT = SOURCE / "examples/component.c"
 VERSION = os.environ["TEST_VERSION"]
-for tool in ("cmake",):
-    if shutil.which(tool) is None:
-        print(f"NOT RUN: install: there is no {tool}")
 
 
 class Installed(unittest.TestCase):
@@ -143,25 +143,42 @@ class Installed(unittest.TestCase):
         text = component_of_readme()
         self.assertLessEqual(len(text.splitlines()), 35)
         self.assertEqual(text.count(", 9000, tools"), 1)
-        source = self.root / "greeter.c"
-        source.write_text(text.replace(", 9000, tools", ", 0, tools"))
-        program = self.compile(source, *self.pkg_config("--libs"))
+        program = self.compile_greeter()
         self.assertEqual(self.call(program, "greet", {"name": "Ada"}), {"greeting": "hello", "to": "Ada"})
         with self.assertRaises(CallError) as refused:
             self.call(program, "greet", {})
         self.assertEqual(refused.exception.code, -32602)
-        self.call_by_curl(program)
 
-    def call_by_curl(self, program):
-        """The command that the README shows, with the program's port."""
-        command = re.search(r"^    (curl (?:.*\\\n)*.*)\n", (SOURCE / "README.md").read_text(), re.M)[1]
-        if shutil.which("curl") is None:
-            print("NOT RUN: the README's call by curl: no curl here")
-            return
-        with ProgramGroup(LD_LIBRARY_PATH=self.libraries) as group:
-            port = group.add("program", program).start().port()
-            answer = run_program(shlex.split(command.replace("localhost:9000", f"localhost:{port}").replace("\\\n", " ")))
-        self.assertEqual(json.loads(json.loads(answer.stdout)["result"]["content"][0]["text"]), {"greeting": "hello", "to": "Ada"})
+    def compile_greeter(self):
+        source = self.root / "greeter.c"
+        source.write_text(component_of_readme().replace(", 9000, tools", ", 0, tools"))
+        return self.compile(source, *self.pkg_config("--libs"))
+
+    def greeter(self):
+        """Starts the README's component; returns its port."""
+        group = self.enterContext(ProgramGroup(LD_LIBRARY_PATH=self.libraries))
+        return group.add("greeter", self.compile_greeter()).start().port()
+
+    def test_the_calls_of_the_readme(self):
+        """Each command, with the program's port, prints the greeting."""
+        commands = re.findall(r"^    ((?:curl|iccm call) (?:.*\\\n)*.*greet.*)\n", README, re.M)
+        self.assertEqual([command.split("localhost")[0] for command in commands],
+                         ["iccm call ws://", "iccm call http://", "curl -s http://"])
+        port = self.greeter()
+        for command in commands:
+            with self.subTest(command):
+                words = shlex.split(command.replace("localhost:9000", f"localhost:{port}").replace("\\\n", " "))
+                if shutil.which(words[0], path=f"{PROGRAMS['iccm'].parent}:{os.environ['PATH']}") is None:
+                    self.skipTest(f"no {words[0]} here")
+                answer = run(PROGRAMS.get(words[0], words[0]), *words[1:])
+                self.assertRegex(answer.replace("\\", ""), r'"greeting": ?"hello",\s*"to": ?"Ada"|greeting\s+hello\s+to\s+Ada')
+
+    def test_the_typescript_client_of_the_readme(self):
+        (program,) = re.findall(r"^```js\n(.*?)^```$", README, re.M | re.S)
+        place = npm_peers()
+        program = program.replace("localhost:9000", f"localhost:{self.greeter()}")
+        printed = run("node", "--input-type=module", "--eval", program, cwd=place)
+        self.assertEqual(printed, re.search(r"// (\{.*\})\n", program)[1] + "\n")
 
     def cmake(self, description, *options):
         """Configures and builds the component by a CMakeLists.txt that ends with description; answers the result."""
@@ -216,4 +233,4 @@ class Installed(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    main()

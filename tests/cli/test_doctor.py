@@ -20,7 +20,8 @@ from fake_server import DISCONNECT, NO_RESPONSE, Response, FakeServer, mcp, plai
 from services import PROGRAMS, SANITIZER_REPORT, WAIT_S, SingleServer, System, free_port, growing_timeout, main
 
 OK, USAGE, PROTOCOL, REFUSED, UNREACHABLE, TIMEOUT = 0, 1, 2, 3, 4, 6
-STAGES = ["name", "connect", "tls", "upgrade", "initialize", "tools/list", "pings", "large message", "bad JSON"]
+WEBSOCKET_STAGES = ["name", "connect", "tls", "upgrade", "initialize", "tools/list", "pings", "large message", "bad JSON"]
+HTTP_STAGES = ["name", "connect", "tls", "discover", "initialize", "tools/list", "stream", "large message", "bad JSON"]
 NAME = "server.iccm.test"
 OUTSIDE, INSIDE, NOBODY = "10.231.78.1", "10.231.78.2", "10.231.78.9"
 OUTSIDE_6, INSIDE_6 = "fd5c:1ccd:78::1", "fd5c:1ccd:78::2"
@@ -70,7 +71,8 @@ class Case(unittest.TestCase):
         count = {verdict: sum(each["verdict"] == verdict for each in report.findings) for verdict in ("failed", "warning")}
         self.assertEqual((report.report["problems"], report.report["warnings"]), tuple(count.values()))
         self.assertEqual(report.code != OK, count["failed"] > 0, report.text)
-        order = [STAGES.index(each["stage"]) for each in report.findings]
+        stages = HTTP_STAGES if url.startswith("http") else WEBSOCKET_STAGES
+        order = [stages.index(each["stage"]) for each in report.findings]
         self.assertEqual(order, sorted(order))
         for each in report.findings:
             self.assertGreaterEqual(each["ms"], 0)
@@ -121,7 +123,7 @@ class Healthy(Case):
         self.assertEqual((report.code, report.names), (OK, []), report.text)
         self.assertTrue(report.text.endswith("no problem found\n"))
         self.assertLessEqual(report.text.count("\n"), 14)
-        self.assertEqual(set(STAGES) - {"tls"}, {each["stage"] for each in report.findings})
+        self.assertEqual(set(WEBSOCKET_STAGES) - {"tls"}, {each["stage"] for each in report.findings})
 
     def test_echo(self):
         with SingleServer("echo", "0") as echo:
@@ -164,7 +166,7 @@ class Name(Case):
         self.expect(self.examine(url), UNREACHABLE, "name_unknown", "name", *words)
 
     def test_not_an_address(self):
-        for url in ("http://127.0.0.1:1", "ws://127.0.0.1:99999", "ws://"):
+        for url in ("ftp://127.0.0.1:1", "ws://127.0.0.1:99999", "ws://"):
             run = subprocess.run([PROGRAMS["iccm"], "doctor", "--json", url], capture_output=True, text=True)
             self.assertEqual((run.returncode, json.loads(run.stdout)["error"]["exit_code"]), (1, 1))
 
@@ -388,7 +390,7 @@ class Tls(Case):
         self.assertEqual((report.code, report.names), (OK, []), report.text)
         for word in "TLSv1.3", "for localhost, 127.0.0.1, ::1", "signed by Test Office", "valid until 20":
             self.assertIn(word, report.text)
-        self.assertEqual({each["stage"] for each in report.findings}, set(STAGES))
+        self.assertEqual({each["stage"] for each in report.findings}, set(WEBSOCKET_STAGES))
 
     def test_certificates(self):
         self.expect_tls(self.serving("expired.pem"), "tls_expired", "has expired", "Renew it")

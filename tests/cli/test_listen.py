@@ -9,6 +9,7 @@ import unittest
 
 from network_namespace import NetworkNamespace
 from services import PROGRAMS, SANITIZER_REPORT, WAIT_S, ProgramGroup, free_port, main, wait_until
+from streamable_http import INITIALIZE, Client, legacy, modern, modern_headers
 
 
 
@@ -156,10 +157,10 @@ class Shows(unittest.TestCase):
             conn.sendall(frame(b'"\x1b[2J\xc2\x9b"'))
             it.wait_for(r'^#1 > "\\u001b\[2J\\u009b"$')
 
-    def test_no_websocket(self):
+    def test_what_is_neither_websocket_nor_a_message(self):
         for sent, status, pattern in (
-            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"426", "refused with 426: not a WebSocket upgrade"),
-            (b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", b"426", "refused with 426: not a WebSocket upgrade"),
+            (b"GET / HTTP/1.0\r\n\r\n", b"405", "< iccm listen has no pages, sessions or streams"),
+            (b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", b"415", "refused with 415: unsupported Content-Type"),
             (b"PUT / HTTP/1.1\r\nHost: a\r\n\r\n", b"405", "refused with 405"),
             (b"\x16\x03\x01\x00\xff", b"400", "refused with 400"),
         ):
@@ -173,6 +174,82 @@ class Shows(unittest.TestCase):
         with Listen() as it:
             connected(it.port).close()
             it.wait_for(r"^#1 - disconnected: closed without a close frame$")
+
+
+class Http(unittest.TestCase):
+    def setUp(self):
+        self.it = self.enterContext(Listen())
+        self.client = self.enterContext(Client(self.it.port))
+
+    def test_a_call_in_both_eras(self):
+        message = modern("tools/call", name="anything", arguments={"text": "größe"})
+        status, headers, body = self.client.post(message, modern_headers(message))
+        self.assertEqual((status, body["result"]["content"][0]["text"], body["result"]["resultType"]), (200, "received", "complete"))
+        self.assertEqual(self.client.post(INITIALIZE)[2]["result"]["protocolVersion"], "2025-11-25")
+        status, _, text = self.client.post({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        self.assertEqual((status, text), (202, ""))
+        body = self.client.post(legacy("tools/call", 7, name="anything", arguments={}))[2]
+        self.assertEqual((body["id"], body["result"]["content"][0]["text"]), (7, "received"))
+        self.it.wait_for("(?s)HTTP/1.1 200 OK.*HTTP/1.1 200 OK.*HTTP/1.1 202 Accepted.*HTTP/1.1 200 OK")
+        shown = self.it.shown()
+        places = [shown.find(each) for each in ("#1 > POST /mcp HTTP/1.1\n", "#1 > Mcp-Name: anything\n", '"text": "gr', "#1 < HTTP/1.1 200 OK\n",
+                                                '"text":"received"', '#1 > {"jsonrpc": "2.0", "id": 0, "method": "initialize"')]  # fmt: skip
+        self.assertNotIn(-1, places, shown)
+        self.assertEqual(places, sorted(places), shown)
+        self.assertNotIn("#2 ", shown)  # one connection
+
+    def test_what_the_other_commands_need(self):
+        url = f"http://127.0.0.1:{self.it.port}"
+        self.assertEqual(json.loads(iccm("list", "--json", url).stdout), [])
+        self.assertEqual(iccm("ping", url).returncode, 0)
+        run = iccm("call", url, "anything", "a=1")
+        self.assertEqual((run.returncode, run.stdout), (0, "received\n"), run.stderr)
+        run = iccm("doctor", f"http://localhost:{self.it.port}")
+        self.assertEqual((run.returncode, run.stdout.splitlines()[-1]), (0, "no problem found"), run.stdout)
+
+    def test_what_is_wrong(self):
+        message = modern("tools/call", name="anything", arguments={})
+        for body, headers, status, code in (
+            (message, modern_headers(message, **{"Mcp-Name": None}), 400, -32020),
+            (message, {}, 400, -32020),
+            (modern("fly"), modern_headers(modern("fly")), 404, -32601),
+            (legacy("fly"), {}, 200, -32601),
+            ('{"jsonrpc":', {}, 400, -32700),
+            ("[]", {}, 400, -32600),
+        ):
+            got, _, answer = self.client.post(body, headers)
+            self.assertEqual((got, answer["error"]["code"]), (status, code), answer)
+        status, _, answer = self.client.post(modern("subscriptions/listen", notifications={}), modern_headers(modern("subscriptions/listen")))
+        self.assertEqual((status, answer["error"]["message"]), (404, "iccm listen has no subscriptions"))
+
+    def test_requests_in_pieces_and_in_a_row(self):
+        one = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" \
+              b'8\r\n{"jsonrp\r\n1d\r\nc":"2.0","id":1,"method":"pin\r\n3\r\ng"}\r\n0\r\n\r\n'
+        for pieces in [2 * one], [bytes([byte]) for byte in one]:
+            with socket.create_connection(("127.0.0.1", self.it.port), timeout=WAIT_S) as conn:
+                conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for piece in pieces:
+                    conn.sendall(piece)
+                conn.shutdown(socket.SHUT_WR)
+                self.assertIn(b'"result":{}', conn.recv(65536))
+
+    def test_a_body_that_is_too_large(self):
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        for rest in b"Content-Length: 16777217\r\n\r\n1", b"Transfer-Encoding: chunked\r\n\r\n1000001\r\n1":
+            with socket.create_connection(("127.0.0.1", self.it.port), timeout=WAIT_S) as conn:
+                conn.sendall(head + rest)
+                self.assertTrue(conn.recv(12).endswith(b"413"))
+        self.it.wait_for("refused with 413: the body is larger than the limit")
+
+    def test_pages_of_browsers(self):
+        own = {"Origin": f"http://localhost:{self.it.port}", "Host": f"localhost:{self.it.port}"}
+        self.assertEqual(self.client.send("OPTIONS", headers=own).status, 204)
+        self.client.conn.close()
+        self.assertEqual(self.client.post(legacy("ping"), own)[1]["Access-Control-Allow-Origin"], own["Origin"])
+        refused = self.client.post(legacy("ping"), own | {"Content-Type": "text/plain"})
+        self.assertEqual((refused[0], refused[1]["Access-Control-Allow-Origin"]), (415, own["Origin"]))
+        refused = self.client.post(legacy("ping"), own | {"Origin": "http://evil.example"})
+        self.assertEqual((refused[0], refused[1]["Access-Control-Allow-Origin"]), (403, None))
 
 
 class Limits(unittest.TestCase):

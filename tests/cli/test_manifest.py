@@ -1,10 +1,8 @@
 """`iccm manifest`: the files for the MCP registry and for mcpb bundles, and the values that it refuses.
 
-The rules are stated here. The published schemas are not part of the tree. If MCP_SCHEMAS names a directory that has them,
-the output is also validated against them:
-
-- server.schema.json: schemas/2025-12-11/ in github.com/modelcontextprotocol/static
-- mcpb-manifest-v0.3.schema.json: schemas/ in github.com/modelcontextprotocol/mcpb
+The rules are stated here. The published schemas are not part of the tree. That of mcpb, and its validator, come from npm. No
+package has that of server.json: if MCP_SCHEMAS names a directory with server.schema.json (schemas/2025-12-11/ in
+github.com/modelcontextprotocol/static), the output is also validated against it.
 """
 import json
 import os
@@ -13,10 +11,10 @@ import unittest
 from pathlib import Path
 
 from fake_server import NO_RESPONSE, FakeServer, Response, mcp
-from services import BUILD, SingleServer, free_port, main, run_program
+from services import BUILD, SingleServer, free_port, main, npm_peers, run_program
 from test_program import OK, PROTOCOL, TIMEOUT, UNREACHABLE, USAGE, Case, iccm, iccm_late
 
-SCHEMAS = Path(os.environ.get("MCP_SCHEMAS") or "/nonexistent")
+SCHEMAS = os.environ.get("MCP_SCHEMAS")
 SERVER_SCHEMA = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
 NAME = "io.github.user/weather"
 TOOLS = [{"name": "rain", "description": "Rain of\nthe next hour", "inputSchema": {"type": "object"}}, {"name": "sun"}]
@@ -197,19 +195,19 @@ class Refused(Case):
             self.expect(iccm(*words, server.url), PROTOCOL, "tools/list: .*out of order")
 
 
-@unittest.skipUnless(SCHEMAS.is_dir(), "MCP_SCHEMAS names no directory with the published schemas")
 class Schemas(unittest.TestCase):
     def check(self, schema, value):
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(value, file)
             file.flush()
-            run = run_program([BUILD / "tests/cli/schema_check", SCHEMAS / schema, file.name])
+            run = run_program([BUILD / "tests/cli/schema_check", schema, file.name])
         self.assertEqual(run.stderr, "")
         self.assertIn(run.returncode, (0, 1), run.stdout)
         return run.stdout
 
+    @unittest.skipUnless(SCHEMAS, "MCP_SCHEMAS names no directory with server.schema.json")
     def test_server(self):
-        schema = "server.schema.json"
+        schema = Path(SCHEMAS) / "server.schema.json"
         with peer(name=NAME, version="1", description="d" * 100) as server:
             manifest = made("server", "--url", "https://example.com/mcp", server.url)
             self.assertEqual(self.check(schema, manifest), "")
@@ -219,12 +217,18 @@ class Schemas(unittest.TestCase):
         self.assertNotEqual(self.check(schema, manifest | {"remotes": [{"type": "websocket", "url": "x"}]}), "")
 
     def test_bundle(self):
-        schema = "mcpb-manifest-v0.3.schema.json"
+        package = npm_peers() / "node_modules/@anthropic-ai/mcpb"
+        schema = package / "dist/mcpb-manifest-v0.3.schema.json"
         with peer(TOOLS, name=NAME, version="1", description="Weather") as server:
             manifest = made("mcpb", "--author", "Ann", server.url, "7000")
         self.assertEqual(self.check(schema, manifest), "")
         self.assertNotEqual(self.check(schema, manifest | {"title": "unknown"}), "")
         self.assertIn("tools", self.check(schema, manifest | {"tools": TOOLS}))
+        for value, code in (manifest, 0), (manifest | {"title": "unknown"}, 1):
+            with tempfile.TemporaryDirectory() as place:
+                (Path(place) / "manifest.json").write_text(json.dumps(value))
+                run = run_program(["node", package / "dist/cli/cli.js", "validate", place])
+            self.assertEqual(run.returncode, code, run.stdout + run.stderr)
 
 
 if __name__ == "__main__":

@@ -222,8 +222,9 @@ class Echo(Case):
     def test_the_doctor_raises_no_refusals(self):
         refused = lambda: re.findall(r"^iccm_refusals_total\{.*$", http_get(self.echo.port, path="/metrics").body.decode(), re.M)
         before = refused()
-        self.assertEqual(iccm("doctor", self.url).code, OK)
-        self.assertEqual(refused(), before)
+        for url in self.url, self.url.replace("ws", "http"):
+            self.assertEqual(iccm("doctor", url).code, OK)
+            self.assertEqual(refused(), before)
 
     def test_addresses_in_short(self):
         for url in (f"127.0.0.1:{self.echo.port}", f"localhost:{self.echo.port}", f"{self.url}/any/path"):

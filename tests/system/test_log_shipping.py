@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 import unittest
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from caller import Caller
@@ -32,6 +33,7 @@ from services import (
     wait_until,
     wait_until_async,
 )
+from streamable_http import INITIALIZE, META, Client, events, modern, modern_headers
 from test_network import NetworkNamespace
 
 LINES = int(os.environ.get("TEST_LINES", 1000))
@@ -113,10 +115,53 @@ class Levels(AsyncTestCase):
             wait_ready(port)
             near = system.component("near", RELAY, "near", 0)
             far = system.component("far", RELAY, "far", 0, GODOT_URL=other_url)
+            web = system.component("web", RELAY, "web", 0, GODOT_URL=f"http://127.0.0.1:{port}")
             async with Caller(system.godot_url) as setter, Caller(other_url) as godot:
-                async with Caller(url_of(near)) as to_near, Caller(url_of(far)) as to_far, asyncio.TaskGroup() as group:
-                    group.create_task(self.obeys(setter, godot, to_near, "near"))
-                    group.create_task(self.obeys(setter, godot, to_far, "far"))
+                components = {"near": near, "far": far, "web": web}
+                async with asyncio.TaskGroup() as group, AsyncExitStack() as callers:
+                    tasks = [
+                        group.create_task(self.obeys(setter, godot, await callers.enter_async_context(Caller(url_of(program))), name))
+                        for name, program in components.items()
+                    ]
+                    await asyncio.wait(tasks)
+
+    async def test_a_subscription_is_requested_again(self):
+        """Over HTTP: Godot is restarted."""
+        with Shipping().start() as system:
+            web = system.component("web", RELAY, "web", 0, GODOT_URL=f"http://127.0.0.1:{system.godot_port}")
+            async with Caller(url_of(web)) as caller:
+                for level in "TRACE", "INFO":
+                    async with Caller(system.godot_url) as godot:
+                        await godot.call("logger_set_level", {"component": "web", "level": level})
+                        await wait_until_async(lambda: self.is_at(level, godot, caller, "web"), f"web obeys {level}")
+                    system.godot.kill()
+                    system.godot.start()
+                    wait_ready(system.godot_port)
+
+    async def test_the_notice_over_http(self):
+        """In both eras, to a peer that asks for it."""
+        capability = {"experimental": {"iccm/log_level": {"component": "peer"}}}
+        with System().start() as system, Client(system.godot_port) as old, Client(system.godot_port) as new:
+            message = INITIALIZE | {"params": INITIALIZE["params"] | {"capabilities": capability}}
+            session = {"Mcp-Session-Id": old.post(message)[1]["Mcp-Session-Id"], "MCP-Protocol-Version": "2025-11-25"}
+            streams = [events(old.send("GET", headers=session))]
+            message = modern("subscriptions/listen", notifications={"iccm/log_level": True}, meta={f"{META}clientCapabilities": capability})
+            streams.append(events(new.send("POST", body=message, headers=modern_headers(message))))
+            acknowledged = next(streams[1])
+            self.assertEqual(acknowledged["params"]["notifications"], {"iccm/log_level": True})
+            async with Caller(system.godot_url) as setter:
+                for level in None, "ERROR", "TRACE":
+                    if level is not None:
+                        await setter.call("logger_set_level", {"component": "peer", "level": level})
+                    for stream in streams:
+                        await asyncio.to_thread(self.read_until, level, stream)
+
+    def read_until(self, level, stream):
+        for notice in stream:  # a change may be reported more than once
+            self.assertEqual((notice["method"], notice["params"]["component"]), ("notifications/iccm/log_level", "peer"))
+            if notice["params"]["level"] == level:
+                return
+        self.fail(f"the stream ended before {level}")
 
 
 class Traces(AsyncTestCase):

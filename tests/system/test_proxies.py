@@ -27,7 +27,7 @@ from services import (
     run_program,
     wait_until,
 )
-from test_streamable_http import INITIALIZE, META, Client, events, legacy, modern, modern_headers
+from streamable_http import INITIALIZE, META, Client, events, legacy, modern, modern_headers
 
 PAGE = (SOURCE / "docs/operations.md").read_text()
 NAME = "mcp.example.com"  # the server's, in the documented blocks

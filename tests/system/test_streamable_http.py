@@ -3,73 +3,9 @@ import json
 import socket
 import threading
 import unittest
-from http.client import HTTPConnection
 
 from services import PROGRAMS, WAIT_S, ProgramGroup, SingleServer, http, main, wait_until
-
-ACCEPT = "application/json, text/event-stream"
-MODERN = "2026-07-28"
-META = "io.modelcontextprotocol/"
-
-
-def metadata(version=MODERN, **more):
-    return {f"{META}protocolVersion": version, f"{META}clientCapabilities": {}} | more
-
-
-def modern(method, number=1, version=MODERN, meta=None, **params):
-    params["_meta"] = metadata(version) | (meta or {})
-    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-
-
-def legacy(method, number=1, **params):
-    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-
-
-def modern_headers(message, **more):
-    headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": message["method"]}
-    if "name" in message.get("params", {}):
-        headers["Mcp-Name"] = message["params"]["name"]
-    return {name: value for name, value in (headers | more).items() if value is not None}
-
-
-INITIALIZE = legacy("initialize", 0, protocolVersion="2025-11-25", capabilities={}, clientInfo={"name": "t", "version": "1"})
-
-
-class Client:
-    """One connection, which is kept alive."""
-
-    def __init__(self, port):
-        self.conn = HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.conn.close()
-
-    def send(self, method, path="/mcp", body=None, headers=None):
-        all_headers = {"Accept": ACCEPT, "Content-Type": "application/json"} | (headers or {})
-        self.conn.request(method, path, None if body is None else body if isinstance(body, (str, bytes)) else json.dumps(body),
-                          {name: value for name, value in all_headers.items() if value is not None})
-        return self.conn.getresponse()
-
-    def post(self, body, headers=None, **options):
-        """Status, headers and the JSON of the body, or its text."""
-        answer = self.send("POST", body=body, headers=headers, **options)
-        text = answer.read().decode()
-        is_json = answer.headers.get_content_type() == "application/json"
-        return answer.status, answer.headers, json.loads(text) if is_json else text
-
-    def call(self, tool, number=1, **arguments):
-        message = modern("tools/call", number, name=tool, arguments=arguments)
-        return self.post(message, modern_headers(message))
-
-
-def events(answer):
-    """The messages of a stream, as they come; comments are left out."""
-    for line in answer:
-        if line.startswith(b"data: "):
-            yield json.loads(line[6:])
+from streamable_http import INITIALIZE, META, MODERN, Client, events, legacy, modern, modern_headers
 
 
 class Modern(unittest.TestCase):
@@ -394,6 +330,28 @@ class Http11(unittest.TestCase):
             status, headers, _ = client.post(legacy("ping"), own)
             self.assertEqual((status, headers["Access-Control-Allow-Origin"]), (200, own["Origin"]))
             self.assertNotIn("Access-Control-Allow-Origin", client.post(legacy("ping"))[1])
+
+    def test_a_page_may_read_refusals_if_its_origin_is_allowed(self):
+        own = {"Origin": f"http://localhost:{self.port}", "Host": f"localhost:{self.port}"}
+        other = own | {"Origin": "http://evil.example"}
+        for status, verb, headers, body in (
+            (415, "POST", {"Content-Type": "text/plain"}, "{}"),
+            (406, "POST", {"Accept": "text/html"}, "{}"),
+            (405, "PUT", {}, None),
+            (400, "POST", {}, "["),
+            (400, "POST", {"Transfer-Encoding": "chunked"}, b"x\r\n"),
+            (404, "POST", {"Mcp-Session-Id": "0", "MCP-Protocol-Version": "2025-11-25"}, json.dumps(legacy("ping"))),
+        ):
+            with self.subTest(status=status, headers=headers):
+                for page, allowed in (own, own["Origin"]), (other, None):
+                    with Client(self.port) as client:
+                        answer = client.send(verb, body=body, headers=page | headers)
+                        self.assertEqual((answer.status, answer.headers["Access-Control-Allow-Origin"]),
+                                         (status if allowed or status == 405 else 403, allowed), answer.read())
+        with SingleServer("echo", "0", ICCM_AUTH_TOKEN="word", ICCM_ALLOWED_ORIGINS="https://a.example") as echo, Client(echo.port) as client:
+            answer = client.send("POST", body=legacy("ping"), headers={"Origin": "https://a.example"})
+            self.assertEqual((answer.status, answer.headers["Access-Control-Allow-Origin"]), (401, "https://a.example"))
+            self.assertIn("WWW-Authenticate", answer.headers["Access-Control-Expose-Headers"])
 
     def test_a_page_and_a_message_and_a_websocket_on_one_connection(self):
         with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S) as conn:
