@@ -243,7 +243,8 @@ static void on_eof(int status, void *arg) {
     mcp_log(MCP_LOG_ERROR, conn->peer.log->component, "cannot read standard input: %s", mcp_strerror(status));
 }
 
-static void on_written(void *arg) {
+static void on_written(int status, void *arg) {
+  (void)status;
   request_prepare(arg);
 }
 

@@ -176,8 +176,6 @@ static void after_write(mcp__stdio_t *stdio, int status) {
       stdio->write_error = status;
   }
   mcp__stdio_flush(stdio);
-  if (stdio->events->on_written != NULL && !stdio->closing)
-    stdio->events->on_written(stdio->arg);
   close_finished_output(stdio);
   if (!stdio->closing && stdio->events->on_written != NULL)
     stdio->events->on_written(status, stdio->arg);

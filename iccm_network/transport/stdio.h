@@ -16,7 +16,6 @@ typedef struct mcp__stdio_events {
   void (*on_discarded)(int status, void *arg); /* a line was discarded: MCP_ETOOBIG or UV_ENOMEM */
   void (*on_eof)(int status, void *arg);       /* end of input, once: 0 or a libuv error */
   void (*on_closed)(void *arg);                /* after mcp__stdio_close() */
-  void (*on_written)(void *arg);               /* output was written, or failed; may be NULL */
   /* Output was written, or it failed with a libuv error and is discarded from now on; may be NULL. */
   void (*on_written)(int status, void *arg);
 } mcp__stdio_events_t;
