@@ -692,7 +692,7 @@ static void begin(mcp__conn_t *conn) {
     mcp__conn_close_now(conn);
     return;
   }
-  uv_tcp_nodelay(&conn->stream.tcp, 1);
+  mcp__stream_connected(&conn->stream);
   mcp__peer_name((struct sockaddr *)&address, conn->peer.name);
   caller->address = mcp__budget_join(&conn->all->memory, mcp__peer_network((struct sockaddr *)&address));
   if (caller->address == NULL) {

@@ -74,7 +74,7 @@ static void on_connect(uv_connect_t *request, int status) {
       at = &(*at)->next;
     *at = attempt->next;
     close_others(connector);
-    uv_tcp_nodelay(&attempt->stream.tcp, 1);
+    mcp__stream_connected(&attempt->stream);
     connector->on_done(&attempt->stream, 0, NULL, connector->arg);
     return;
   }

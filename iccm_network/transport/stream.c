@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <openssl/crypto.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -112,6 +113,20 @@ int mcp__stream_init(mcp__stream_t *stream, mcp__io_t *io, size_t max_out, const
   mcp__buf_init(&stream->out, max_out, NULL);
   mcp__buf_init(&stream->writing, max_out, NULL);
   return status;
+}
+
+void mcp__stream_connected(mcp__stream_t *stream) {
+  static const int on = 1, idle_s = MCP__STREAM_PROBE_S, interval_s = MCP__STREAM_PROBE_INTERVAL_S;
+  static const unsigned vanished_ms = MCP__STREAM_VANISHED_MS;
+  uv_os_fd_t fd;
+  uv_tcp_nodelay(&stream->tcp, 1);
+  if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) != 0)
+    return;
+  /* Without one of them the kernel notices later: after about 15 minutes, or with the next write. */
+  (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &vanished_ms, sizeof vanished_ms);
 }
 
 int mcp__stream_start_tls(mcp__stream_t *stream, mcp__tls_context_t *context, const char *host, bool verify) {

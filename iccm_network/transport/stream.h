@@ -7,7 +7,16 @@
 
 #include <uv.h>
 
-enum { MCP__STREAM_INPUT_BYTES = 128 * 1024, MCP__STREAM_KEEP_BYTES = 4096 };
+enum {
+  MCP__STREAM_INPUT_BYTES = 128 * 1024,
+  MCP__STREAM_KEEP_BYTES = 4096,
+  /* The kernel probes a peer that has been silent for so long; later than the pings of WebSocket. */
+  MCP__STREAM_PROBE_S = 25,
+  MCP__STREAM_PROBE_INTERVAL_S = 5,
+  /* It ends the connection if nothing was acknowledged for so long. Longer than other limits for a peer that
+   * does not read, so that this peer can still get a close frame. */
+  MCP__STREAM_VANISHED_MS = 40000
+};
 
 typedef struct mcp__stream mcp__stream_t;
 
@@ -52,6 +61,9 @@ struct mcp__stream {
 /* The stream must not move until on_closed. Nonzero: there is nothing to close. */
 int mcp__stream_init(mcp__stream_t *stream, mcp__io_t *io, size_t max_out, const mcp__stream_events_t *events,
                      void *arg);
+/* Call it once the socket is connected. Small writes are sent at once. A peer that vanishes without a FIN
+ * ends the stream within a minute, even if nothing is being written. */
+void mcp__stream_connected(mcp__stream_t *stream);
 /* Switches the stream to TLS, see mcp__tls_new(). Call it before anything was read or written. Returns 0 or
  * UV_ENOMEM. */
 int mcp__stream_start_tls(mcp__stream_t *stream, mcp__tls_context_t *context, const char *host, bool verify);

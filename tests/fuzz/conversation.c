@@ -74,6 +74,10 @@ int mcp__stream_init(mcp__stream_t *made, mcp__io_t *io, size_t max_out, const m
   return uv_tcp_init(io->prepare.loop, &made->tcp);
 }
 
+void mcp__stream_connected(mcp__stream_t *of) {
+  (void)of;
+}
+
 void mcp__stream_set_secret(mcp__stream_t *of, bool on) {
   of->secret = on;
 }

@@ -64,6 +64,10 @@ class NetworkNamespace:
         self.make("addr", "add", outside, "dev", self.outside, *nodad)
         self.make("-n", self.name, "addr", "add", inside, "dev", self.inside, *nodad)
 
+    def take_down(self):
+        """The inner end neither sends nor receives any more."""
+        self.make("-n", self.name, "link", "set", self.inside, "down")
+
     def names(self, *lines):
         self.hosts.mkdir(parents=True)
         (self.hosts / "hosts").write_text("\n".join(lines) + "\n")
