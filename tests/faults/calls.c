@@ -55,11 +55,12 @@ static int chosen(const char *call, const outcome_t *outcomes, size_t count) {
 #define STRIKE(call, outcomes)                                                                               \
   (faults_should_fail(true) ? chosen(call, outcomes, sizeof outcomes / sizeof *outcomes) : 0)
 
+/* Also the socket that is standard input and output in a scenario. */
 static bool is_network(int fd) {
   int domain = 0, before = errno;
   socklen_t len = sizeof domain;
   bool is = syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
-            (domain == AF_INET || domain == AF_INET6);
+            (domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX);
   errno = before;
   return is;
 }

@@ -19,9 +19,9 @@ static uv_loop_t *turning;
 void harness_fail(const char *file, int line, const char *condition, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  printf("%s:%d: %s: ", file, line, condition);
-  vprintf(format, args);
-  printf("\n");
+  fprintf(stderr, "%s:%d: %s: ", file, line, condition); /* standard output may be a server's */
+  vfprintf(stderr, format, args);
+  fprintf(stderr, "\n");
   va_end(args);
   fflush(stdout);
   _exit(1);
@@ -140,8 +140,12 @@ bool harness_request_succeeded(const request_t *request) {
 
 mcp_client_t *harness_client(harness_t *harness, const char *host, const mcp_server_t *server) {
   char url[64];
-  snprintf(url, sizeof url, "ws://%s:%d/", host, mcp_server_port(server));
+  snprintf(url, sizeof url, "%s://%s:%d/", harness->scheme, host, mcp_server_port(server));
   return harness_client_at(harness, url);
+}
+
+bool harness_is_http(const harness_t *harness) {
+  return strncmp(harness->scheme, "http", 4) == 0;
 }
 
 mcp_client_t *harness_client_at(harness_t *harness, const char *url) {
@@ -399,11 +403,12 @@ static void expect_nothing_left(harness_t *harness, long live) {
 }
 
 void harness_run_scenario(const scenario_t *scenario, uv_loop_t *loop, const fault_t *fault) {
-  harness_t harness = {.loop = loop, .faultless = true};
+  harness_t harness = {.loop = loop, .scheme = "ws", .faultless = true};
   long live = faults_live_allocations();
   turning = loop;
   faults_set_clock_speed(scenario->waits_for_threads ? 20 : 50);
   open_stage(&harness);
+  harness.scheme = scenario->scheme != NULL ? scenario->scheme : harness.scheme;
   if (scenario->before != NULL)
     scenario->before(&harness);
   harness.faultless = fault->count == 0;

@@ -17,7 +17,8 @@ typedef struct harness {
   uv_loop_t *loop;
   mcp_server_t *server; /* exists before the fault and after it */
   mcp_client_t *bystander;
-  bool faultless; /* no fault is injected: everything must succeed */
+  const char *scheme; /* of the scenario's clients */
+  bool faultless;     /* no fault is injected: everything must succeed */
 } harness_t;
 
 typedef struct scenario {
@@ -27,7 +28,9 @@ typedef struct scenario {
   void (*before)(harness_t *harness); /* may be NULL */
   void (*during)(harness_t *harness);
   void (*after)(harness_t *harness);
-  bool is_long; /* test runs sample fewer of its faults */
+  bool is_long;       /* test runs sample fewer of its faults */
+  const char *scheme; /* of its clients: "http"; NULL: "ws" */
+  bool is_single;     /* it can run only once in a process */
 } scenario_t;
 
 extern const char *harness_files; /* directory with the files of certificates.h */
@@ -82,6 +85,7 @@ bool harness_request_succeeded(const request_t *request);
 mcp_client_t *harness_client(harness_t *harness, const char *host,
                              const mcp_server_t *server);             /* NULL is possible under a fault */
 mcp_client_t *harness_client_at(harness_t *harness, const char *url); /* the same */
+bool harness_is_http(const harness_t *harness);
 void harness_close_client(mcp_client_t *client); /* closes, waits and frees; NULL is allowed */
 void harness_stop_server(mcp_server_t *server);  /* stops if running, waits and frees */
 yyjson_mut_doc *harness_json(const char *json);

@@ -118,7 +118,8 @@ class Vanished(Exception):
 
 
 class FaultyProxy:
-    def __init__(self, server_port):
+    def __init__(self, server_port, scheme="ws"):
+        self.scheme = scheme
         self.server_port, self.released = server_port, asyncio.Event()
         self.connections, self.passed = set(), {}
 
@@ -132,7 +133,7 @@ class FaultyProxy:
         await self.release()
 
     def url(self, fault, direction, at):
-        return f"ws://127.0.0.1:{self.port}/{fault}/{direction}/{at}"
+        return f"{self.scheme}://127.0.0.1:{self.port}/{fault}/{direction}/{at}"
 
     def count(self, path, direction, size):
         key = (path, direction)
@@ -175,4 +176,4 @@ class FaultyTlsProxy(FaultyProxy):
         on_client = partial(self.on_client, path=f"/{fault}/{direction}/{at}")
         sock = socket.create_server(("127.0.0.1", 0))
         self.listeners.append(asyncio.ensure_future(asyncio.start_server(on_client, sock=sock)))
-        return f"wss://127.0.0.1:{sock.getsockname()[1]}/"
+        return f"{self.scheme}s://127.0.0.1:{sock.getsockname()[1]}/"

@@ -59,7 +59,7 @@ class Bystander:
 
 
 class FaultCase(AsyncTestCase):
-    stride, more_ends = STRIDE, set()
+    stride, more_ends, scheme = STRIDE, set(), "ws"
 
     async def asyncSetUp(self):
         await super().asyncSetUp()
@@ -70,7 +70,7 @@ class FaultCase(AsyncTestCase):
         self.environment, self.tls = {}, {}
         self.server = self.enterContext(SingleServer("echo", "0"))
         self.bystander = await self.enterAsyncContext(Bystander(self.server.url))
-        self.faults = await self.enterAsyncContext(FaultyProxy(self.server.port))
+        self.faults = await self.enterAsyncContext(FaultyProxy(self.server.port, self.scheme))
 
     async def released(self):
         """Waits until the server has nothing left of the conversations."""
@@ -133,6 +133,12 @@ class OurClient(FaultCase):
         places = await self.places(self.converse)
         await self.converse([self.faults.url("junk", *place) for place in places])
         await self.released()
+
+
+class OurHttpClient(OurClient):
+    """The same over HTTP: two requests on one connection. What is broken may be repeated on another, which breaks there, too."""
+
+    scheme = "http"
 
 
 class StockPeer(FaultCase):
@@ -205,7 +211,7 @@ class Secured:
         self.server = self.enterContext(SingleServer("echo", "0", **files))
         url = f"wss://127.0.0.1:{self.server.port}"
         self.bystander = await self.enterAsyncContext(Bystander(url, **self.tls))
-        self.faults = await self.enterAsyncContext(FaultyTlsProxy(self.server.port))
+        self.faults = await self.enterAsyncContext(FaultyTlsProxy(self.server.port, self.scheme))
 
 
 class OurSecuredClient(Secured, OurClient):
@@ -215,6 +221,10 @@ class OurSecuredClient(Secured, OurClient):
         ends = await self.converse([self.faults.url("junk", *place) for place in places])
         self.assertEqual([place for place, end in zip(places, ends) if end == 0 and place[1] < HANDSHAKE], [])
         await self.released()
+
+
+class OurSecuredHttpClient(OurSecuredClient):
+    scheme = "http"
 
 
 class SecuredStockPeer(Secured, StockPeer):
