@@ -2,6 +2,7 @@
 #include "base/buf.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdarg.h>
@@ -37,10 +38,8 @@ static char *resize(const mcp__buf_t *buf, size_t cap) {
   return data;
 }
 
-int mcp__buf_reserve(mcp__buf_t *buf, size_t extra) {
+int mcp__buf_grow(mcp__buf_t *buf, size_t extra) {
   assert(buf->len <= buf->cap && buf->len <= buf->max && (buf->data != NULL) == (buf->cap > 0));
-  if (extra <= buf->cap - buf->len)
-    return 0;
   if (extra > buf->max - buf->len)
     return MCP_ETOOBIG;
   size_t need = buf->len + extra;
@@ -58,19 +57,6 @@ int mcp__buf_reserve(mcp__buf_t *buf, size_t extra) {
   buf->data = data;
   buf->cap = cap;
   return 0;
-}
-
-int mcp__buf_append(mcp__buf_t *buf, const void *data, size_t len) {
-  int status = mcp__buf_reserve(buf, len);
-  if (status == 0 && len > 0) {
-    memcpy(buf->data + buf->len, data, len);
-    buf->len += len;
-  }
-  return status;
-}
-
-int mcp__buf_puts(mcp__buf_t *buf, const char *text) {
-  return mcp__buf_append(buf, text, strlen(text));
 }
 
 int mcp__buf_printf(mcp__buf_t *buf, const char *format, ...) {
@@ -111,6 +97,39 @@ int mcp__buf_thousandths(mcp__buf_t *buf, uint64_t count) {
   return mcp__buf_printf(buf, "%" PRIu64 ".%03u", count / 1000, (unsigned)(count % 1000));
 }
 
+/* Of eight bytes, the lowest in the lowest bits: the lowest bit that is set is the high bit of the first byte
+ * that needs an escape, because it is below 0x20, a quote or a backslash; 0: none does. Only a borrow from
+ * that byte can set further bits. A byte of 0x80 or more never needs one. */
+static uint64_t escape_bits(uint64_t bytes) {
+  const uint64_t ones = UINT64_C(0x0101010101010101);
+  uint64_t quotes = bytes ^ ones * '"', backslashes = bytes ^ ones * '\\';
+  return ((bytes - ones * 0x20) | (quotes - ones) | (backslashes - ones)) & ~bytes & ones * 0x80;
+}
+
+/* Copies len bytes, escaped; there is room for the longest result. Returns its end. */
+static char *escape(char *to, const char *text, size_t len) {
+  uint64_t bytes;
+  size_t i = 0;
+  while (len - i >= sizeof bytes) {
+    memcpy(&bytes, text + i, sizeof bytes);
+    memcpy(to, &bytes, sizeof bytes);
+    uint64_t found = escape_bits(le64toh(bytes));
+    size_t plain = found == 0 ? sizeof bytes : (size_t)__builtin_ctzll(found) / 8;
+    i += plain;
+    to += plain;
+    if (found != 0)
+      to = append_escape(to, (unsigned char)text[i++]);
+  }
+  for (; i < len; i++) {
+    unsigned char byte = (unsigned char)text[i];
+    if (escapes[byte] == 0)
+      *to++ = (char)byte;
+    else
+      to = append_escape(to, byte);
+  }
+  return to;
+}
+
 int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len) {
   enum { STEP = 4096, WORST = 6 }; /* reserve step by step: a long text is not reserved sixfold */
   int status = mcp__buf_append(buf, "\"", 1);
@@ -119,15 +138,7 @@ int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len) {
     status = mcp__buf_reserve(buf, step * WORST);
     if (status != 0)
       break;
-    char *to = buf->data + buf->len;
-    for (size_t i = 0; i < step; i++) {
-      unsigned char byte = (unsigned char)text[i];
-      if (escapes[byte] == 0)
-        *to++ = (char)byte;
-      else
-        to = append_escape(to, byte);
-    }
-    buf->len = (size_t)(to - buf->data);
+    buf->len = (size_t)(escape(buf->data + buf->len, text, step) - buf->data);
     assert(buf->len <= buf->cap);
     text += step;
     len -= step;

@@ -4,6 +4,8 @@
 
 #include "base/mem.h"
 
+#include <string.h>
+
 /* A callback that is asked before a buffer grows beyond MCP__BUF_QUOTA_FROM_BYTES. Smaller buffers are
  * exempt, so that ordinary messages still get through when large ones have used up the memory. */
 enum { MCP__BUF_QUOTA_FROM_BYTES = 64 * 1024 };
@@ -23,11 +25,29 @@ typedef struct mcp__buf {
 void mcp__buf_init(mcp__buf_t *buf, size_t max, const mcp__buf_quota_t *quota);
 void mcp__buf_deinit(mcp__buf_t *buf); /* empty and usable afterwards */
 
+/* The part of mcp__buf_reserve() that allocates. */
+int mcp__buf_grow(mcp__buf_t *buf, size_t extra);
+
 /* Reserves space for extra bytes after len. 0, MCP_ETOOBIG (the maximum), MCP_ELIMIT (the quota) or
  * UV_ENOMEM; unchanged on failure. */
-int mcp__buf_reserve(mcp__buf_t *buf, size_t extra);
-int mcp__buf_append(mcp__buf_t *buf, const void *data, size_t len);
-int mcp__buf_puts(mcp__buf_t *buf, const char *text);
+static inline int mcp__buf_reserve(mcp__buf_t *buf, size_t extra) {
+  return extra <= buf->cap - buf->len ? 0 : mcp__buf_grow(buf, extra);
+}
+
+/* Inline, like mcp__buf_puts(): a literal then costs a few stores. */
+static inline int mcp__buf_append(mcp__buf_t *buf, const void *data, size_t len) {
+  int status = mcp__buf_reserve(buf, len);
+  if (status == 0 && len > 0) {
+    memcpy(buf->data + buf->len, data, len);
+    buf->len += len;
+  }
+  return status;
+}
+
+static inline int mcp__buf_puts(mcp__buf_t *buf, const char *text) {
+  return mcp__buf_append(buf, text, strlen(text));
+}
+
 int mcp__buf_printf(mcp__buf_t *buf, const char *format, ...) MCP_PRINTF(2, 3);
 
 /* Appends count / 1000 with three decimals and a decimal point in every locale. */

@@ -154,6 +154,24 @@ Test(buf, json_strings) {
   expect_no_leak();
 }
 
+/* Texts are read eight bytes at a time: each byte at each place, alone and beside another that is escaped. */
+Test(buf, json_strings_byte_by_byte) {
+  for (size_t len = 1; len <= 17; len++)
+    for (size_t at = 0; at < len; at++)
+      for (int byte = 0; byte < 128; byte++) {
+        char text[17];
+        memset(text, 0x20, sizeof text); /* the lowest byte that needs no escape */
+        text[at] = (char)byte;
+        expect_read_again(text, len);
+        text[at / 2] = '\\';
+        expect_read_again(text, len);
+        memset(text, 0x7f, sizeof text);
+        text[at] = (char)byte;
+        expect_read_again(text, len);
+      }
+  expect_no_leak();
+}
+
 /* Space is reserved for the worst case: it may fail early, but never writes beyond the maximum. */
 Test(buf, json_strings_without_room) {
   for (size_t max = 0; max < 100; max++) {
