@@ -5,6 +5,7 @@
  * tick is incremented. So the ids of this process are strictly increasing across all threads. Without kernel
  * randomness the 62 bits come from the clock and the process id: still unique in this process, and nearly so
  * elsewhere. */
+#include "base/random.h"
 #include "iccm_network.h"
 #include "iccm_service.h"
 
@@ -12,7 +13,6 @@
 #include <openssl/evp.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -79,7 +79,7 @@ static uint64_t next_tick(void) {
 
 static uint64_t random_bits(uint64_t tick) {
   uint64_t bits;
-  if (getrandom(&bits, sizeof bits, 0) == (ssize_t)sizeof bits)
+  if (mcp__random_bytes(&bits, sizeof bits))
     return bits;
   bits = tick ^ (uint64_t)getpid() << 40; /* mixed with the finalizer of SplitMix64 */
   bits = (bits ^ bits >> 30) * UINT64_C(0xbf58476d1ce4e5b9);

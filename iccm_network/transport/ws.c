@@ -8,8 +8,8 @@
 #include "transport/ws.h"
 
 #include "base/json.h" /* MCP__JSON_PADDING */
+#include "base/random.h"
 
-#include <openssl/rand.h>
 #include <string.h>
 #include <uv.h>
 
@@ -89,7 +89,7 @@ static int finish(mcp__ws_t *ws, size_t begin, uint8_t first) {
   uint8_t *at = (uint8_t *)out->data + begin, *payload = at + MCP__WS_HEAD_MAX;
   size_t len = out->len - begin - MCP__WS_HEAD_MAX;
   uint8_t mask[4];
-  if (ws->config->client && RAND_bytes(mask, sizeof mask) != 1) { /* RFC 6455 section 5.3: unpredictable */
+  if (ws->config->client && !mcp__random_bytes(mask, sizeof mask)) { /* RFC 6455 section 5.3: unpredictable */
     out->len = begin;
     return UV_EIO;
   }
