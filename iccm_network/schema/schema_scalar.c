@@ -244,8 +244,9 @@ static bool check_multiple(const mcp__validator_t *validator, yyjson_val *value,
 
 /* ---- minLength, maxLength, pattern ---- */
 
-enum { BYTES_PER_STEP = 64 };
+enum { BYTES_PER_STEP = 64, MAX_BYTES_PER_CHARACTER = 4 };
 
+/* Characters are counted only where the number of bytes leaves it open whether there are enough. */
 static size_t characters_in(yyjson_val *string) {
   const char *at = yyjson_get_str(string), *end = at + yyjson_get_len(string);
   size_t count = 0;
@@ -256,7 +257,7 @@ static size_t characters_in(yyjson_val *string) {
 
 static bool check_min_length(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                              mcp__check_t *check) {
-  if (!yyjson_is_str(value))
+  if (!yyjson_is_str(value) || yyjson_get_len(value) / MAX_BYTES_PER_CHARACTER >= validator->count)
     return true;
   if (!mcp__check_spend(check, at, yyjson_get_len(value) / BYTES_PER_STEP))
     return false;
@@ -268,7 +269,7 @@ static bool check_min_length(const mcp__validator_t *validator, yyjson_val *valu
 
 static bool check_max_length(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                              mcp__check_t *check) {
-  if (!yyjson_is_str(value))
+  if (!yyjson_is_str(value) || yyjson_get_len(value) <= validator->count)
     return true;
   if (!mcp__check_spend(check, at, yyjson_get_len(value) / BYTES_PER_STEP))
     return false;

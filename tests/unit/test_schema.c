@@ -257,6 +257,27 @@ Test(schema, bounds) {
   CHECK_ROWS(rows);
 }
 
+/* Characters, whose number is clear from the number of bytes only in some cases. */
+Test(schema, lengths) {
+  static const row_t rows[] = {
+      {"{\"minLength\": 0}", "\"\"", NULL},
+      {"{\"minLength\": 1}", "\"\"", "/: 0 characters are less than the minimum 1"},
+      {"{\"minLength\": 2}", "\"ab\"", NULL},
+      {"{\"minLength\": 2}", "\"abcdefgh\"", NULL},
+      {"{\"minLength\": 2}", "\"\xc3\xa4\"", "/: 1 characters are less than the minimum 2"},
+      {"{\"minLength\": 2}", "\"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\"", NULL},
+      {"{\"minLength\": 2}", "\"\xf0\x9f\x98\x80z\"", NULL},
+      {"{\"minLength\": 2}", "\"\xf0\x9f\x98\x80\"", "/: 1 characters are less than the minimum 2"},
+      {"{\"maxLength\": 0}", "\"\"", NULL},
+      {"{\"maxLength\": 0}", "\"a\"", "/: 1 characters are more than the maximum 0"},
+      {"{\"maxLength\": 2}", "\"ab\"", NULL},
+      {"{\"maxLength\": 2}", "\"abc\"", "/: 3 characters are more than the maximum 2"},
+      {"{\"maxLength\": 2}", "\"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\"", NULL},
+      {"{\"maxLength\": 2}", "\"\xc3\xa4\xc3\xa4\xc3\xa4\"", "/: 3 characters are more than the maximum 2"},
+  };
+  CHECK_ROWS(rows);
+}
+
 Test(schema, arrays) {
   static const row_t rows[] = {
       {"{\"items\": {\"type\": \"string\"}}", "[]", NULL},
@@ -1044,8 +1065,8 @@ Test(schema, each_kind_of_work_is_bounded) {
   static const struct {
     const char *keyword, *prefix, *text, *suffix;
   } rows[] = {
-      {",{\"minLength\": 1}", "\"", "a", "\""},
-      {",{\"maxLength\": 9999999}", "\"", "a", "\""},
+      {",{\"minLength\": 100000}", "\"", "a", "\""},
+      {",{\"maxLength\": 200000}", "\"", "\xc3\xa4", "\""},
       {",{\"pattern\": \"^\"}", "\"", "a", "\""},
       {",{\"minProperties\": 2}", "{\"x\": 1", ",\"a\": 1", "}"},
       {",{\"maxProperties\": 9999999}", "{\"x\": null", ",\"a\": null", "}"},
