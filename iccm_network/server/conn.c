@@ -867,6 +867,7 @@ static void stop(mcp__conn_t *conn, bool at_once) {
 
 int mcp__conns_open(mcp__conns_t *all) {
   all->io.prepare.data = all->arg;
+  all->io.max_kept = MCP__CONN_KEPT_MAX;
   return mcp__io_init(&all->io, all->loop);
 }
 

@@ -29,6 +29,7 @@ enum {
   MCP__CONN_MAX_REJECTED = 128, /* connections that get their last HTTP response; beyond that the oldest are
                                    closed */
   MCP__CONN_BACKLOG_PAUSE = 1 << 20,
+  MCP__CONN_KEPT_MAX = 64 << 20, /* bytes of output buffers that all connections keep until they are idle */
   MCP__CONN_BACKLOG_CLOSE = 32 << 20
 };
 

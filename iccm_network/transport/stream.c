@@ -183,9 +183,28 @@ static void on_output_empty(mcp__stream_t *stream) {
     stream->events->on_written(stream);
 }
 
+static void count_kept(mcp__stream_t *stream, size_t bytes) {
+  stream->io->kept += bytes - stream->kept;
+  stream->kept = bytes;
+}
+
+/* A large output needs its memory again for the next one, until mcp__stream_trim(): fresh memory costs more
+ * than what is written to it. */
+static void keep_written(mcp__stream_t *stream) {
+  size_t bytes = stream->writing.cap;
+  stream->writing.len = 0;
+  if (stream->out.cap > 0 || stream->tls != NULL || stream->writing.wipe || stream->closing ||
+      bytes + stream->io->kept > stream->io->max_kept) {
+    mcp__buf_deinit(&stream->writing);
+    return;
+  }
+  mcp__buf_swap(&stream->writing, &stream->out);
+  count_kept(stream, bytes);
+}
+
 static void on_write(uv_write_t *request, int status) {
   mcp__stream_t *stream = request->handle->data;
-  mcp__buf_deinit(&stream->writing);
+  keep_written(stream);
   if (status != 0)
     fail(stream, status);
   else if (!stream->closing)
@@ -193,6 +212,7 @@ static void on_write(uv_write_t *request, int status) {
 }
 
 static void write_rest(mcp__stream_t *stream, mcp__buf_t *ready, size_t done) {
+  count_kept(stream, 0);
   mcp__buf_swap(ready, &stream->writing);
   uv_buf_t buf = uv_buf_init(stream->writing.data + done, (unsigned)(stream->writing.len - done));
   int status = uv_write(&stream->write, (uv_stream_t *)&stream->tcp, &buf, 1, on_write);
@@ -283,6 +303,7 @@ void mcp__stream_finish(mcp__stream_t *stream) {
 
 static void on_close(uv_handle_t *handle) {
   mcp__stream_t *stream = handle->data;
+  count_kept(stream, 0);
   mcp__buf_deinit(&stream->out);
   mcp__buf_deinit(&stream->writing);
   mcp__tls_free(stream->tls);
@@ -300,8 +321,10 @@ void mcp__stream_close(mcp__stream_t *stream) {
 }
 
 void mcp__stream_trim(mcp__stream_t *stream) {
-  if (stream->out.len == 0)
+  if (stream->out.len == 0) {
     mcp__buf_clear(&stream->out, MCP__STREAM_KEEP_BYTES);
+    count_kept(stream, 0);
+  }
   if (stream->tls != NULL && stream->tls->out.len == 0)
     mcp__buf_clear(&stream->tls->out, 0);
 }

@@ -27,6 +27,9 @@ typedef struct mcp__io {
   mcp__stream_t *dirty;
   char *input;             /* of MCP__STREAM_INPUT_BYTES */
   uint64_t received, sent; /* bytes; sent: passed to the kernel */
+  /* Bytes of buffers that are kept after a large output, of all streams. An owner that sets max_kept has to
+   * call mcp__stream_trim(). */
+  size_t kept, max_kept;
 } mcp__io_t;
 
 int mcp__io_init(mcp__io_t *io, uv_loop_t *loop);  /* 0 or UV_ENOMEM: then do not close it */
@@ -56,6 +59,7 @@ struct mcp__stream {
   /* fin_pending: shut down writing once out is empty */
   bool reading, closing, ended, fin_pending;
   bool secret; /* see mcp__stream_set_secret() */
+  size_t kept; /* capacity of out, where it was kept after a large output; else 0 */
 };
 
 /* The stream must not move until on_closed. Nonzero: there is nothing to close. */

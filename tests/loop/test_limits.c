@@ -510,6 +510,24 @@ Test(limits, whatever_peers_do_memory_stays_within_its_bound) {
   close_all();
 }
 
+/* Memory of large responses is kept for the next ones, but not of all, and not of idle connections. */
+Test(limits, memory_of_large_responses_is_kept_for_a_second) {
+  enum { PEERS = 3, KEPT_MAX = 64 * MIB };
+  open_all();
+  for (int i = 0; i < PEERS; i++) {
+    raw_client_t *reader = raw_client_open(port());
+    raw_client_call(reader, 1, "big", "{\"bytes\":20000000}"); /* in a buffer of 32 MiB */
+    RUN_UNTIL(raw_client_count_responses(reader, 1) == 1);
+  }
+  raw_client_sync(bystander);
+  double kept = memory_held();
+  cr_expect_geq(kept, 20.0 * MIB, "%.0f", kept);
+  cr_expect_leq(kept, KEPT_MAX + 1.0 * MIB, "%.0f", kept);
+  pass_s(2);
+  cr_expect_leq(memory_held(), 1.0 * MIB, "%.0f", memory_held());
+  close_all();
+}
+
 /* ---- peers that do not answer ------------------------------------------------------------------ */
 
 Test(limits, an_idle_peer_is_asked_after_20_s_and_has_20_s) {
