@@ -63,12 +63,13 @@ int mcp__buf_printf(mcp__buf_t *buf, const char *format, ...) {
   va_list args, again;
   va_start(args, format);
   va_copy(again, args);
-  int len = vsnprintf(NULL, 0, format, args);
-  int status = mcp__buf_reserve(buf, (size_t)len + 1); /* vsnprintf also writes a NUL */
-  if (status == 0) {
-    vsnprintf(buf->data + buf->len, (size_t)len + 1, format, again);
-    buf->len += (size_t)len;
-  }
+  size_t room = buf->cap - buf->len;
+  size_t len = (size_t)vsnprintf(room > 0 ? buf->data + buf->len : NULL, room, format, args);
+  int status = len < room ? 0 : mcp__buf_reserve(buf, len + 1); /* vsnprintf also writes a NUL */
+  if (status == 0 && len >= room)
+    vsnprintf(buf->data + buf->len, len + 1, format, again);
+  if (status == 0)
+    buf->len += len;
   va_end(again);
   va_end(args);
   return status;

@@ -6,6 +6,8 @@
 
 enum { LENGTH_DIGITS = 20, CHUNK_DIGITS = 8 };
 
+static const char no_length[LENGTH_DIGITS + 1] = "                    ";
+
 const char *mcp__http_reason(int status) {
   static const struct {
     int status;
@@ -35,10 +37,23 @@ const char *mcp__http_reason(int status) {
   return "Unexpected";
 }
 
+static int write_header(mcp__buf_t *out, const char *name, const char *value) {
+  int status = mcp__buf_puts(out, name);
+  status = mcp__buf_first_error(status, mcp__buf_puts(out, value));
+  return mcp__buf_first_error(status, mcp__buf_puts(out, "\r\n"));
+}
+
+static int write_status_line(mcp__buf_t *out, int code) {
+  const char digits[] = {(char)('0' + code / 100 % 10), (char)('0' + code / 10 % 10), (char)('0' + code % 10),
+                         ' ', '\0'};
+  int status = mcp__buf_puts(out, "HTTP/1.1 ");
+  return mcp__buf_first_error(status, write_header(out, digits, mcp__http_reason(code)));
+}
+
 static int write_framing(mcp__buf_t *out, const mcp__response_head_t *head) {
   if (head->type == NULL)
     return mcp__buf_puts(out, head->status == 204 ? "" : "Content-Length: 0\r\n");
-  int status = mcp__buf_printf(out, "Content-Type: %s\r\n", head->type);
+  int status = write_header(out, "Content-Type: ", head->type);
   if (head->framing == MCP__CHUNKED)
     status = mcp__buf_first_error(status, mcp__buf_puts(out, "Transfer-Encoding: chunked\r\n"));
   else if (head->framing == MCP__LENGTH)
@@ -52,7 +67,7 @@ static int write_status_headers(mcp__buf_t *out, const mcp__response_head_t *hea
     return mcp__buf_puts(out, "WWW-Authenticate: Bearer realm=\"mcp\"\r\n");
   case 204:
   case 405:
-    return mcp__buf_printf(out, "Allow: %s\r\n", head->allow != NULL ? head->allow : MCP__HTTP_METHODS);
+    return write_header(out, "Allow: ", head->allow != NULL ? head->allow : MCP__HTTP_METHODS);
   case 426:
     return mcp__buf_puts(out, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
   case 429:
@@ -81,19 +96,19 @@ static int write_cors(mcp__buf_t *out, const mcp__response_head_t *head) {
 }
 
 int mcp__http_write_head(mcp__buf_t *out, const mcp__response_head_t *head) {
-  int status = mcp__buf_printf(out, "HTTP/1.1 %d %s\r\n", head->status, mcp__http_reason(head->status));
+  int status = write_status_line(out, head->status);
   status = mcp__buf_first_error(status, write_framing(out, head));
   status = mcp__buf_first_error(status, write_status_headers(out, head));
   status = mcp__buf_first_error(status, write_cors(out, head));
   if (head->session_id != NULL)
-    status = mcp__buf_first_error(status, mcp__buf_printf(out, "Mcp-Session-Id: %s\r\n", head->session_id));
+    status = mcp__buf_first_error(status, write_header(out, "Mcp-Session-Id: ", head->session_id));
   if (head->uncached)
     status = mcp__buf_first_error(status,
                                   mcp__buf_puts(out, "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"));
   if (!head->keep_alive)
     status = mcp__buf_first_error(status, mcp__buf_puts(out, "Connection: close\r\n"));
   if (head->framing == MCP__LENGTH_LATER && head->type != NULL) /* the last one, so that its place is known */
-    status = mcp__buf_first_error(status, mcp__buf_printf(out, "Content-Length: %*s\r\n", LENGTH_DIGITS, ""));
+    status = mcp__buf_first_error(status, write_header(out, "Content-Length: ", no_length));
   return mcp__buf_first_error(status, mcp__buf_puts(out, "\r\n"));
 }
 

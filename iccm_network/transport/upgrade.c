@@ -16,29 +16,35 @@
 #include <strings.h>
 #include <uv.h>
 
-static const char *const names[MCP__H_COUNT] = {
-    [MCP__H_UPGRADE] = "Upgrade",
-    [MCP__H_CONNECTION] = "Connection",
-    [MCP__H_KEY] = "Sec-WebSocket-Key",
-    [MCP__H_VERSION] = "Sec-WebSocket-Version",
-    [MCP__H_PROTOCOL] = "Sec-WebSocket-Protocol",
-    [MCP__H_EXTENSIONS] = "Sec-WebSocket-Extensions",
-    [MCP__H_ACCEPT] = "Sec-WebSocket-Accept",
-    [MCP__H_HOST] = "Host",
-    [MCP__H_ORIGIN] = "Origin",
-    [MCP__H_AUTHORIZATION] = "Authorization",
-    [MCP__H_TRACE_ID] = "X-Trace-ID",
-    [MCP__H_CONTENT_TYPE] = "Content-Type",
-    [MCP__H_CONTENT_ENCODING] = "Content-Encoding",
-    [MCP__H_TRANSFER_ENCODING] = "Transfer-Encoding",
-    [MCP__H_HTTP_ACCEPT] = "Accept",
-    [MCP__H_EXPECT] = "Expect",
-    [MCP__H_MCP_VERSION] = "MCP-Protocol-Version",
-    [MCP__H_MCP_SESSION] = "Mcp-Session-Id",
-    [MCP__H_MCP_METHOD] = "Mcp-Method",
-    [MCP__H_MCP_NAME] = "Mcp-Name",
-    [MCP__H_LOCATION] = "Location",
+#define NAME(text)                                                                                           \
+  { text, sizeof text - 1 }
+static const struct {
+  const char *text;
+  size_t len;
+} names[MCP__H_COUNT] = {
+    [MCP__H_UPGRADE] = NAME("Upgrade"),
+    [MCP__H_CONNECTION] = NAME("Connection"),
+    [MCP__H_KEY] = NAME("Sec-WebSocket-Key"),
+    [MCP__H_VERSION] = NAME("Sec-WebSocket-Version"),
+    [MCP__H_PROTOCOL] = NAME("Sec-WebSocket-Protocol"),
+    [MCP__H_EXTENSIONS] = NAME("Sec-WebSocket-Extensions"),
+    [MCP__H_ACCEPT] = NAME("Sec-WebSocket-Accept"),
+    [MCP__H_HOST] = NAME("Host"),
+    [MCP__H_ORIGIN] = NAME("Origin"),
+    [MCP__H_AUTHORIZATION] = NAME("Authorization"),
+    [MCP__H_TRACE_ID] = NAME("X-Trace-ID"),
+    [MCP__H_CONTENT_TYPE] = NAME("Content-Type"),
+    [MCP__H_CONTENT_ENCODING] = NAME("Content-Encoding"),
+    [MCP__H_TRANSFER_ENCODING] = NAME("Transfer-Encoding"),
+    [MCP__H_HTTP_ACCEPT] = NAME("Accept"),
+    [MCP__H_EXPECT] = NAME("Expect"),
+    [MCP__H_MCP_VERSION] = NAME("MCP-Protocol-Version"),
+    [MCP__H_MCP_SESSION] = NAME("Mcp-Session-Id"),
+    [MCP__H_MCP_METHOD] = NAME("Mcp-Method"),
+    [MCP__H_MCP_NAME] = NAME("Mcp-Name"),
+    [MCP__H_LOCATION] = NAME("Location"),
 };
+#undef NAME
 
 static const char param_prefix[] = "Mcp-Param-"; /* MCP 2026-07-28, streamable HTTP */
 
@@ -83,9 +89,9 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t len) {
   return keep(parser->data, at, len);
 }
 
-static mcp__header_t find_header(const char *name) {
+static mcp__header_t find_header(const char *name, size_t len) {
   int i = 0;
-  while (i < MCP__H_COUNT && strcasecmp(name, names[i]) != 0)
+  while (i < MCP__H_COUNT && (names[i].len != len || strcasecmp(name, names[i].text) != 0))
     i++;
   return (mcp__header_t)i;
 }
@@ -112,7 +118,8 @@ static int on_value_complete(llhttp_t *parser) {
   mcp__buf_t *text = &head->text;
   if (head->complete)
     return 0;
-  mcp__header_t header = find_header(text->data + head->name_begin);
+  size_t name_len = head->value_begin - head->name_begin - 1; /* without the NUL behind it */
+  mcp__header_t header = find_header(text->data + head->name_begin, name_len);
   while (text->len > head->value_begin &&
          (text->data[text->len - 1] == ' ' || text->data[text->len - 1] == '\t'))
     text->len--;
@@ -272,6 +279,8 @@ const char *mcp__head_url(const mcp__head_t *head) {
 
 /* Returns the text after the scheme of an absolute target; NULL: no scheme. */
 static const char *after_scheme(const char *url) {
+  if (*url == '/') /* nearly always, and strspn() is slow */
+    return NULL;
   size_t len = strspn(url, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-.");
   return len > 0 && strncmp(url + len, "://", 3) == 0 ? url + len + 3 : NULL;
 }
