@@ -310,8 +310,14 @@ static void on_link_failed(uint64_t request, int status, const char *problem, vo
     drop_link(client, status, problem);
 }
 
-static const mcp__link_events_t link_events = {on_link_open,   on_link_ready, on_link_message,
-                                               on_link_failed, on_link_lost,  on_link_freed};
+static void on_link_discovered(yyjson_val *result, void *arg) {
+  mcp_client_t *client = arg;
+  if (client->forward != NULL)
+    client->forward->on_discover(result, client->forward->arg);
+}
+
+static const mcp__link_events_t link_events = {on_link_open, on_link_ready, on_link_message,   on_link_failed,
+                                               on_link_lost, on_link_freed, on_link_discovered};
 
 static void start_handshake(mcp_client_t *client) {
   client->state = HANDSHAKING;

@@ -29,6 +29,8 @@ void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms);
 typedef struct mcp__forward {
   /* The response to initialize; called before on_state reports the connection. */
   void (*on_initialize)(const mcp__message_t *response, void *arg);
+  /* In place of it: the result of server/discover of a server that knows no initialize. */
+  void (*on_discover)(yyjson_val *result, void *arg);
   void (*on_text)(const char *text, size_t len, void *arg); /* each later message as received; borrowed */
   void *arg;
 } mcp__forward_t;

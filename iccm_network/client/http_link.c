@@ -410,12 +410,22 @@ static void close_link(mcp__link_t *base, bool politely) {
 static const mcp__link_ops_t ops = {send_message, may_send,    is_stateless, backlog,
                                     stage,        set_reading, tick,         close_link};
 
-static int add_internal(mcp__http_link_t *link, mcp__purpose_t purpose, const char *text) {
+static int discover(mcp__http_link_t *link) {
+  static const char text[] = "{\"jsonrpc\":\"2.0\",\"id\":\"discover\",\"method\":\"server/discover\"}";
   mcp__client_exchange_t *exchange;
-  int status = mcp__client_exchange_new(purpose, text, strlen(text), link->era, &exchange);
+  link->phase = MCP__HTTP_DISCOVERING;
+  link->era = MCP__ERA_MODERN;
+  link->version = mcp__protocol_version_name(MCP__2026_07_28);
+  int status = mcp__client_exchange_new(MCP__FOR_DISCOVER, text, sizeof text - 1, MCP__ERA_MODERN, &exchange);
   if (status == 0)
     mcp__exchange_append(&link->waiting, exchange);
   return status;
+}
+
+void mcp__http_link_fall_back(mcp__http_link_t *link) {
+  link->fell_back = true;
+  if (discover(link) != 0)
+    mcp__http_link_lose(link, UV_ENOMEM, "out of memory");
 }
 
 /* ---- creation -------------------------------------------------------------------------------------- */
@@ -445,8 +455,6 @@ mcp__link_t *mcp__http_link_new(mcp__stream_t *stream, const mcp__link_config_t 
   link->events = events;
   link->arg = arg;
   link->io = stream->io;
-  link->era = MCP__ERA_MODERN;
-  link->version = mcp__protocol_version_name(MCP__2026_07_28);
   uv_timer_init(link->io->prepare.loop, &link->timer);
   link->timer.data = link;
   const mcp__http_conns_events_t events_of_conns = {&conn_events, on_conn_opened, on_connecting_failed,
@@ -455,8 +463,7 @@ mcp__link_t *mcp__http_link_new(mcp__stream_t *stream, const mcp__link_config_t 
   if (config->needs_session)
     mcp__http_link_begin_session(link);
   else if (status == 0)
-    status = add_internal(link, MCP__FOR_DISCOVER,
-                          "{\"jsonrpc\":\"2.0\",\"id\":\"discover\",\"method\":\"server/discover\"}");
+    status = discover(link);
   if (status != 0) {
     link->events = &ignore_events;
     shut(link);

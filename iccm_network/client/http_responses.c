@@ -100,6 +100,8 @@ static const char *keep_session(mcp__http_link_t *link, yyjson_val *result, cons
 static bool take_discover(mcp__http_link_t *link, int status, yyjson_val *root) {
   switch (mcp__judge_discover(status, root)) {
   case MCP__IS_MODERN:
+    if (link->fell_back && !link->ended && link->events->on_discovered != NULL)
+      link->events->on_discovered(yyjson_obj_get(root, "result"), link->arg);
     become_modern(link);
     return true;
   case MCP__IS_LEGACY:
@@ -168,12 +170,20 @@ static bool take_own(mcp__http_link_t *link, mcp__client_exchange_t *exchange, i
     if (taken && (failure = take_tools(link, result)) != 0)
       cause = "out of memory";
   }
-  if (!taken && yyjson_is_obj(yyjson_obj_get(root, "error"))) {
+  bool is_refused = !taken && yyjson_is_obj(yyjson_obj_get(root, "error"));
+  bool falls_back = is_refused && exchange->purpose == MCP__FOR_INITIALIZE && link->config.needs_session &&
+                    !link->fell_back;
+  if (is_refused) {
     mcp__describe_refusal(root, problem, sizeof problem);
     cause = problem;
     failure = MCP_EUPGRADE;
   }
   yyjson_doc_free(doc);
+  if (falls_back) {
+    mcp__client_exchange_free(exchange);
+    mcp__http_link_fall_back(link);
+    return true;
+  }
   if (cause != NULL) {
     fail_exchange(link, exchange, failure, cause);
     return true;

@@ -557,6 +557,22 @@ class LegacyServer(Case):
             self.expect(iccm("call", "--timeout", "1", server.url, "echo"), TIMEOUT, "no answer within 1000 ms")
             self.assertEqual(server.seen("notifications/cancelled")[0].params["requestId"], server.seen("tools/call")[0].id)
 
+    def test_a_bridge_to_a_server_of_the_newest_version_alone(self):
+        def answer(request):
+            return response(400, error(request, -32022, data={"supported": [MODERN]})) if request.rpc == "initialize" else None
+
+        with modern(answer) as server:
+            params = {"protocolVersion": "2025-06-18", "capabilities": {}}
+            lines = [{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params},
+                     {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "echo"}}]  # fmt: skip
+            run = subprocess.run([PROGRAMS["iccm"], "bridge", server.url], input="".join(json.dumps(line) + "\n" for line in lines),
+                                 capture_output=True, text=True, timeout=WAIT_S)  # fmt: skip
+        answers = {answer["id"]: answer["result"] for answer in map(json.loads, run.stdout.splitlines())}
+        self.assertEqual(answers[1], {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
+                                      "serverInfo": {"name": server.url, "version": ""}})  # fmt: skip
+        self.assertEqual(answers[2]["content"][0]["text"], "fine")
+        self.assertEqual(server.order, ["initialize", "server/discover", "tools/call"])
+
     def test_the_stream_of_a_session(self):
         """It is opened after the handshake, and again after its end; its messages reach the host of a bridge."""
         changed = {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
