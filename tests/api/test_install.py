@@ -163,14 +163,16 @@ class Installed(unittest.TestCase):
         """Each command, with the program's port, prints the greeting."""
         commands = re.findall(r"^    ((?:curl|iccm call) (?:.*\\\n)*.*greet.*)\n", README, re.M)
         self.assertEqual([command.split("localhost")[0] for command in commands],
-                         ["iccm call ws://", "iccm call http://", "curl -s http://"])
+                         ["iccm call greet name=Ada --stdio ./greeter", "iccm call ws://", "iccm call http://", "curl -s http://"])
         port = self.greeter()
         for command in commands:
             with self.subTest(command):
-                words = shlex.split(command.replace("localhost:9000", f"localhost:{port}").replace("\\\n", " "))
+                command = command.replace("localhost:9000", f"localhost:{port}").replace("./greeter", str(self.root / "program"))
+                words = shlex.split(command.replace("\\\n", " "))
                 if shutil.which(words[0], path=f"{PROGRAMS['iccm'].parent}:{os.environ['PATH']}") is None:
                     self.skipTest(f"no {words[0]} here")
-                answer = run(PROGRAMS.get(words[0], words[0]), *words[1:])
+                answer = run(PROGRAMS.get(words[0], words[0]), *words[1:],
+                             env=os.environ | {"LD_LIBRARY_PATH": str(self.libraries), "LOGGING_ENABLED": "false"})
                 self.assertRegex(answer.replace("\\", ""), r'"greeting": ?"hello",\s*"to": ?"Ada"|greeting\s+hello\s+to\s+Ada')
 
     def test_the_typescript_client_of_the_readme(self):
