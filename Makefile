@@ -4,12 +4,14 @@
 #   make run      runs Redis, Dewey, Godot's server and worker in the foreground
 #   make test     runs all tests, under sanitizers
 #   make test-interop  runs all clients of the TypeScript SDK against our server, over every transport
+#   make test-bindings  runs all protocol tests against servers in Node, and the long tests of the package
 #   make test-container  builds the container images, runs them and tests them
 #   make analyse  runs gcc's analyzer, clang-tidy and cppcheck on the sources
 #   make coverage  shows the lines and branches that the tests execute
 #   make install  installs library, programs, manual pages and systemd units in /usr/local (below DESTDIR)
+#   make npm      makes the npm tarball build/iccm-network-VERSION.tgz
 #   make clean    removes all builds; keeps data
-.PHONY: build run test test-interop test-container analyse coverage install clean help installed
+.PHONY: build run test test-interop test-bindings npm test-container analyse coverage install clean help installed
 
 build: build/build.ninja
 	@ninja -C build --quiet >build/ninja.out || { cat build/ninja.out >&2; exit 1; }
@@ -34,6 +36,9 @@ test:
 test-interop:
 	@.ci/test interop
 
+test-bindings:
+	@.ci/test bindings
+
 test-container:
 	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/lib:tests/container /usr/bin/python3 tests/container/test_images.py
 
@@ -42,6 +47,10 @@ analyse:
 
 coverage:
 	@.ci/coverage
+
+npm: build
+	@.ci/install npm && meson configure build -Dnode=enabled && ninja -C build --quiet npm-tarball
+	@cp -v build/iccm_network/bindings/node/npm/*.tgz build
 
 install: build
 	meson install -C build --no-rebuild

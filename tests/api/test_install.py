@@ -17,11 +17,12 @@ from caller import CallError, Caller, connect, request, round_trip, tool_call
 from services import BUILD, PROGRAMS, SOURCE, WAIT_S, ProgramGroup, main, npm_peers, run_program
 
 
+BUILD_S = 10 * WAIT_S  # of a program that builds the library
 README = (SOURCE / "README.md").read_text()
 
 
 def run(*command, **options):
-    result = run_program(command, 120, **options)
+    result = run_program(command, BUILD_S, **options)
     assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
     return result.stdout
 

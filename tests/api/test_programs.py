@@ -25,7 +25,7 @@ if not RELEASE.exists():
 
 
 def run(*command, **options):
-    result = run_program(command, 120, **options)
+    result = run_program(command, **options)
     assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
     return result.stdout
 

@@ -42,6 +42,9 @@ PROGRAMS = {
     "certificates": BUILD / "tests/certificates",
     "slow_server": BUILD / "tests/system/slow_server",
 }
+# Servers on a binding of the library, with the names of those in C that they take the place of.
+if servers := os.environ.get("TEST_SERVERS"):
+    PROGRAMS |= {name: Path(servers) / name for name in PROGRAMS if (Path(servers) / name).exists()}
 INHERITED_ENV = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "LLVM_PROFILE_FILE")
 REDIS_SETTINGS = {
     "bind": "127.0.0.1",

@@ -117,7 +117,7 @@ class Site(ProgramGroup):
         try:
             self.start_server()
             self.proxy.start()
-            wait_until(lambda: accepts(self.proxy, self.clear), "the proxy accepts connections")
+            wait_until(lambda: accepts(self.proxy, self.clear) and accepts(self.proxy, self.secure), "the proxy accepts connections")
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
