@@ -45,6 +45,9 @@ PROGRAMS = {
 # Servers on a binding of the library, with the names of those in C that they take the place of.
 if servers := os.environ.get("TEST_SERVERS"):
     PROGRAMS |= {name: Path(servers) / name for name in PROGRAMS if (Path(servers) / name).exists()}
+# Programs in another language that take the place of those in C: executable files of the same names in a directory.
+if servers := os.environ.get("TEST_SERVERS"):
+    PROGRAMS |= {path.name: path for path in Path(servers).iterdir() if path.name in PROGRAMS and path.is_file()}
 INHERITED_ENV = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "LLVM_PROFILE_FILE")
 REDIS_SETTINGS = {
     "bind": "127.0.0.1",
