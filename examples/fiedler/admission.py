@@ -12,6 +12,7 @@ PRIVATE = [ipaddress.ip_network(text) for text in (
     "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10",
     "::1/128", "fe80::/10", "fc00::/7")]
 LOCAL_NAMES = (".localhost", ".local", ".internal", ".svc", ".cluster.local")
+SPACE = " \t"  # RFC 9110 section 5.6.3: not part of a value
 PUBLIC_PATHS = ("/healthz", "/readyz")
 NOT_PRIVATE = (403, "only private addresses may connect: set ICCM_AUTH_TOKEN or ICCM_ALLOW_PUBLIC=1 on the server to "
                     "admit others")
@@ -52,13 +53,13 @@ class Admission:
             return None
         if not values:
             return NO_TOKEN
-        scheme, _, token = values[0].partition(" ")
-        right = len(values) == 1 and scheme.lower() == "bearer" and hmac.compare_digest(digest(token.lstrip(" ")), self.digest)
-        return None if right else WRONG_TOKEN
+        scheme, _, token = values[0].strip(SPACE).partition(" ")
+        same = hmac.compare_digest(digest(token.lstrip(" ")), self.digest)
+        return None if len(values) == 1 and scheme.lower() == "bearer" and same else WRONG_TOKEN
 
     def page_problem(self, method, path, headers):
         """Whether a page of another site, or of a name that was bound anew, sends the request."""
-        hosts, origins = headers.getall("Host", []), headers.getall("Origin", [])
+        hosts, origins = ([value.strip(SPACE) for value in headers.getall(name, [])] for name in ("Host", "Origin"))
         is_private_page = method in ("GET", "HEAD") and path not in PUBLIC_PATHS
         if (origins or is_private_page) and not all(map(self.is_host_admitted, hosts)):
             return REBINDING
@@ -76,7 +77,8 @@ class Admission:
         if not re.fullmatch(r"[A-Za-z0-9._-]*", host):
             return False
         name = without_root_dot(host).lower()
-        return "." not in host or name.endswith(LOCAL_NAMES) or name in ("localhost", *self.hosts)
+        local = any(name.endswith(suffix) and name != suffix for suffix in LOCAL_NAMES)
+        return "." not in host or local or name in ("localhost", *self.hosts)
 
     def is_same_origin(self, authority, origin):
         scheme, _, page = origin.partition("://")
@@ -95,7 +97,7 @@ def digest(token):
 
 
 def entries(text):
-    return [entry.strip(" \t") for entry in (text or "").lower().split(",") if entry.strip(" \t")]
+    return [entry.strip(SPACE) for entry in (text or "").lower().split(",") if entry.strip(SPACE)]
 
 
 def split_authority(text):

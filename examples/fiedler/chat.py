@@ -80,9 +80,13 @@ def request_parts(model, messages):
     settings = {"model": model.upstream_name, model.max_tokens_field: model.max_tokens, "stream": model.stream}
     head = json.dumps(settings | model.options)[:-1].encode() + b', "messages": '
     parts = [head, messages, b"}"]
+    check_size(model, parts)
+    return parts
+
+
+def check_size(model, parts):
     if sum(map(len, parts)) > model.max_input_bytes:
         raise Failure(INVALID_INPUT, f"the request has more than {model.max_input_bytes} bytes, the limit of {model.name}")
-    return parts
 
 
 async def read_stream(upstream, reader, on_bytes):

@@ -30,8 +30,8 @@ def shown(text, characters=SHOWN_CHARACTERS):
 
 
 def unknown(what, name, known):
-    """The Failure for a name that is not among the known ones."""
+    """The Failure for a name that is not among the known ones. It does not repeat the name, which may be a key that was
+    given as the wrong argument."""
     near = difflib.get_close_matches(str(name)[:200], known, n=1)
-    known = shown(", ".join(sorted(known))) or "none"
-    hint = f'did you mean "{near[0]}"?' if near else f"known: {known}"
-    return Failure(INVALID_INPUT, f'unknown {what} "{shown(name, 100)}" ({hint})')
+    hint = f'did you mean "{near[0]}"?' if near else f"known: {shown(', '.join(sorted(known))) or 'none'}"
+    return Failure(INVALID_INPUT, f"unknown {what} ({hint})")

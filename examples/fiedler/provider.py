@@ -6,6 +6,8 @@ connection, a redirect (never followed: the key would go elsewhere), a compresse
 end in the middle. Texts of exceptions are not passed on, since they may contain what was sent.
 """
 import contextlib
+import errno
+import os
 
 import aiohttp
 
@@ -102,7 +104,7 @@ def failures_of(provider):
     except aiohttp.ClientSSLError:
         reason = f"TLS with {provider} failed: check base_url in the model file, and the certificate"
     except aiohttp.ClientConnectorError as error:
-        reason = f"cannot connect to {provider}: {error.os_error.strerror or 'connection failed'}"
+        reason = f"cannot connect to {provider}: {reason_of(error.os_error)}"
     except aiohttp.ServerTimeoutError:
         reason = f"cannot connect to {provider} in {CONNECT_S} s"
     except (aiohttp.ClientPayloadError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, ConnectionError):
@@ -112,3 +114,8 @@ def failures_of(provider):
     else:
         return
     raise Failure(PROVIDER_ERROR, reason)
+
+
+def reason_of(error):
+    """Without the address, which asyncio puts into the text."""
+    return os.strerror(error.errno) if error.errno in errno.errorcode else error.strerror or "connection failed"

@@ -14,7 +14,7 @@ import time
 
 from aiohttp import web
 
-from .chat import ENVELOPE_BYTES
+from .chat import ENVELOPE_BYTES, check_size
 from .door import HEAD_S, Door, listening_socket
 from .failure import INTERNAL_ERROR, INVALID_INPUT, PROVIDER_ERROR, Failure
 from .provider import Upstream
@@ -130,10 +130,10 @@ class Proxy:
         limits = [value.pop(name) for name in LIMIT_FIELDS if value.get(name) is not None]
         if any(type(limit) is not int or not 1 <= limit <= model.max_tokens for limit in limits):
             raise Failure(INVALID_INPUT, f"the limit of tokens is a whole number from 1 to {model.max_tokens}")
-        sent = model.options | value | {"model": model.upstream_name, model.max_tokens_field: min([model.max_tokens, *limits])}
+        limit = min([model.max_tokens, *limits])
+        sent = model.options | value | {"model": model.upstream_name, model.max_tokens_field: limit}
         parts = [json.dumps(sent, ensure_ascii=False).encode(errors="replace")]
-        if len(parts[0]) > model.max_input_bytes:
-            raise Failure(INVALID_INPUT, f"the request has more than {model.max_input_bytes} bytes, the limit of {model.name}")
+        check_size(model, parts)
         return model, parts, self.logged(json.dumps(without_named_secrets(value), ensure_ascii=False))
 
     async def pass_on(self, request, model, parts, logged):

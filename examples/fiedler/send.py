@@ -59,9 +59,9 @@ class Sender:
         correlation_id = str(uuid.uuid4())
         output = OutputDirectory(self.settings.output_path, output_parts, correlation_id)
         try:
-            settings = self.settings
-            messages = await asyncio.to_thread(compile_package, prompt, files, settings.import_paths, settings.max_package_bytes)
-            progress = Progress(len(models), settings.max_answer_bytes, report)
+            limits = self.settings
+            messages = await asyncio.to_thread(compile_package, prompt, files, limits.import_paths, limits.max_package_bytes)
+            progress = Progress(len(models), limits.max_answer_bytes, report)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.one(index, model, messages, output, TEXT_BYTES // len(models), progress))
                          for index, model in enumerate(models)]

@@ -176,7 +176,8 @@ class ChatProvider:
         await self.whole(writer, {"choices": []})
 
     async def other_types(self, _, writer):
-        await self.whole(writer, {"choices": [{"message": {"content": 5}, "finish_reason": []}, 7], "usage": {"prompt_tokens": -1}})
+        choices = [{"message": {"content": 5}, "finish_reason": []}, 7]
+        await self.whole(writer, {"choices": choices, "usage": {"prompt_tokens": -1}})
 
     async def deep(self, _, writer):
         text = "[" * 50000 + "]" * 50000

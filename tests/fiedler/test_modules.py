@@ -199,7 +199,8 @@ class Output(Place):
         output = OutputDirectory(str(self.place), ["a", "b"], "0123456789")
         self.assertEqual(list(self.place.iterdir()), [])  # nothing without an answer
         path = Path(output.write(answer_name(1, "meta/large:1"), "text \ud800"))
-        self.assertEqual((path.name, path.read_text(), path.parent.parent), ("01-meta_large_1.md", "text ?", self.place / "a/b"))
+        self.assertEqual((path.name, path.read_text()), ("01-meta_large_1.md", "text ?"))
+        self.assertEqual(path.parent.parent, self.place / "a/b")
         self.assertEqual(stat.S_IMODE(path.stat().st_mode) & 0o007, 0)
         self.fails(PROVIDER_ERROR, output.write, path.name, "again")
         output.close()
@@ -365,7 +366,8 @@ class Events(unittest.TestCase):
         return [event for piece in pieces for event in reader.feed(piece)]
 
     def test_in_any_pieces_and_with_any_line_ends(self):
-        lines = ["data: one", "", ": comment", "event: x", "data:two", "data:  lines", "", "id: 5", "", "data", "", "data: cut"]
+        lines = ["data: one", "", ": comment", "event: x", "data:two", "data:  lines", "", "id: 5", "", "data", "",
+                 "data: cut"]  # fmt: skip
         wanted = [b"one", b"two\n lines", b""]
         for end in ("\n", "\r\n", "\r"):
             text = end.join(lines).encode()
