@@ -5,6 +5,7 @@ Failure: a Failure (PROVIDER_ERROR) that names the provider and the reason, for 
 connection, a redirect (never followed: the key would go elsewhere), a compressed or oversized body, a broken response, an
 end in the middle. Texts of exceptions are not passed on, since they may contain what was sent.
 """
+import asyncio
 import contextlib
 import errno
 import os
@@ -13,7 +14,7 @@ import aiohttp
 
 from .failure import PROVIDER_ERROR, Failure
 
-CONNECT_S = 15
+CONNECT_S, LOOK_S = 15, 1
 PIECE_BYTES = 65536
 WASTE = 64  # bytes of a streamed body for each byte of its answer, at most
 
@@ -71,11 +72,22 @@ class Upstream:
     async def read(self):
         """The next piece of the body; empty at its end."""
         with failures_of(self.provider):
-            piece = await self.response.content.readany()
+            piece = await self.next_piece()
         self.left -= len(piece)
         if self.left < 0:
             raise Failure(PROVIDER_ERROR, f"the response of {self.provider} is too large")
         return piece
+
+    async def next_piece(self):
+        """After an invalid chunk aiohttp 3.8 closes the connection, and lets the reader wait: that is looked at, too."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    return await self.response.content.readany()
+            except TimeoutError:
+                connection = self.response.connection
+                if connection is None or connection.transport is None or connection.transport.is_closing():
+                    raise ConnectionResetError from None
 
     async def read_all(self, limit):
         body = bytearray()

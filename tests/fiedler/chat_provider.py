@@ -192,6 +192,13 @@ class ChatProvider:
         await self.begin_stream(writer)
         await self.send(writer, "zzz\r\n")
 
+    async def bad_chunk_later(self, request, writer):
+        await self.begin_stream(writer)
+        await self.chunk(writer, self.event("first "))
+        await self.goes_on.wait()
+        await self.send(writer, "zzz\r\n")
+        await request.ended.wait()
+
     async def error_event(self, _, writer):
         await self.begin_stream(writer)
         await self.chunk(writer, self.event("first "))

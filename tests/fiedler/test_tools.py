@@ -314,15 +314,15 @@ class Calls(Case):
         await self.start(["stream", "json", "slow"])
         await self.begin("stream", "json", "slow", progressToken="p")
         reports = []
-        while not reports or reports[-1]["message"] != "slow: success":
-            message = await self.receive()
+        while "id" not in (message := await self.receive()):
             self.assertEqual(message["method"], "notifications/progress")
             reports.append(message["params"])
-            if sum(report["message"].endswith("success") for report in reports) == 2:
+            if reports[-1]["progress"] >= 2:
                 self.provider.goes_on.set()  # the third one waits for the reports of the others
         steps = [report["progress"] for report in reports]
-        self.assertEqual((sorted(set(steps)), steps[-1], reports[-1]["total"]), (steps, 3, 3))
-        self.assertEqual((await self.receive())["id"], 1)
+        self.assertEqual(sorted({*steps}), steps)
+        self.assertEqual({report["total"] for report in reports}, {3})
+        self.assertRegex(reports[-1]["message"], "success|arriving")
 
     async def test_a_cancelled_call_ends_its_requests(self):
         await self.start(["hang", "hang_in_stream"])
