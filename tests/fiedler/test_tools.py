@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import stat
 import tempfile
 import unittest
@@ -473,6 +474,12 @@ class Settings(unittest.TestCase):
                 self.assertEqual((run.returncode, len(lines), run.stdout), (2, 1, ""), run.stderr)
                 for part in (name, allowed, value if name != "ICCM_AUTH_TOKEN" else ""):
                     self.assertIn(part, lines[0])
+
+    def test_the_documentation_has_all(self):
+        place = SOURCE / "examples/fiedler"
+        read = re.findall(r'env\.\w+\("(FIEDLER_[A-Z_]+)"', (place / "settings.py").read_text())
+        documented = re.findall(r"^\| `(FIEDLER_[A-Z_]+)` \|", (place / "README.md").read_text(), re.M)
+        self.assertEqual(sorted(documented), sorted(read))
 
     def test_a_port_that_is_in_use(self):
         with Fiedler("http://localhost:1/v1", ["stream"]) as fiedler:
