@@ -5,11 +5,13 @@ Failure: a bad setting ends the start with status 2, a port that is in use with 
 """
 import asyncio
 import logging
+import os
 import signal
 import sys
 
 from iccm_network import LogHandler, McpError, Server, env
 
+from .failure import Failure
 from .keys import FileStore, Keys, open_store
 from .provider import new_session
 from .proxy import Proxy
@@ -23,7 +25,8 @@ log = logging.getLogger("fiedler")
 
 
 def main():
-    secrets = Secrets()
+    token = env.text("ICCM_AUTH_TOKEN")
+    secrets = Secrets(*([token] if token is not None else []))
     handler = LogHandler()
     handler.addFilter(SecretFilter(secrets))
     logging.basicConfig(handlers=[handler], level=logging.INFO)
@@ -38,8 +41,6 @@ def main():
 
 
 async def serve(settings, models, server, admission, ssl_context, secrets):
-    if env.text("ICCM_AUTH_TOKEN") is not None:
-        secrets.add(env.text("ICCM_AUTH_TOKEN"))
     keys = Keys(open_store(settings.keys_path), models.providers, secrets)
     log.info("keys: %s", NOTE if isinstance(keys.store, FileStore) else keys.store.name)
     state = State(settings.state_path, models, settings.output_path)
@@ -49,11 +50,14 @@ async def serve(settings, models, server, admission, ssl_context, secrets):
             Tools(models, keys, state, Sender(settings, keys, secrets, session)).register(server)
             proxy = Proxy(settings, models, keys, secrets, session, admission)
             await proxy.start(ssl_context)
-        except Exception as error:
+        except Failure as error:
             log.error("cannot start: %s", error)
             return 1
-        if ssl_context is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_tls, server, ssl_context)
+        except OSError as error:
+            reason = os.strerror(error.errno)
+            log.error("cannot start the proxy on port %d: %s (set FIEDLER_PROXY_PORT)", settings.proxy_port, reason)
+            return 1
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_tls, server, ssl_context)
         try:
             await server.serve()
         except McpError as error:
@@ -65,6 +69,8 @@ async def serve(settings, models, server, admission, ssl_context, secrets):
 
 
 def reload_tls(server, ssl_context):
+    if ssl_context is None:
+        return
     try:
         server.reload_tls()
         ssl_context.load_cert_chain(env.text("ICCM_TLS_CERT"), env.text("ICCM_TLS_KEY"))

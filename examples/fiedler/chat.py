@@ -122,10 +122,9 @@ async def refusal(upstream, secrets):
     """What a response other than 200 says."""
     if upstream.status in (401, 403):  # these messages often repeat a part of the key
         return f"the key was refused ({upstream.status}): store another one with fiedler_set_key"
-    body = await upstream.read_all(ENVELOPE_BYTES)
     try:
-        message = message_of(json.loads(body), secrets)
-    except (ValueError, RecursionError):
+        message = message_of(json.loads(await upstream.read_all(ENVELOPE_BYTES)), secrets)
+    except (Failure, ValueError, RecursionError):
         message = "no reason given"
     retry = upstream.response.headers.get("Retry-After", "")
     wait = f", retry after {retry} s" if retry.isascii() and retry.isdigit() and len(retry) <= 6 else ""

@@ -1,8 +1,8 @@
 """The model file: providers with their addresses, and models with aliases and limits.
 
 Happy path: load() reads a TOML file, checks every value, and returns Models, in which names and aliases are found. The
-addresses of providers come from this file alone. Failure: BadModelFile, one line that names the file, the entry, its
-value and what is allowed.
+addresses of providers come from this file alone. Failure: BadModelFile, one line that names the entry, its value and
+what is allowed.
 """
 import json
 import re
@@ -117,11 +117,9 @@ def load(path):
             raise BadModelFile(f"expected at most {MAX_FILE_BYTES} bytes")
         return parse(tomllib.loads(text.decode()))
     except OSError as error:
-        raise BadModelFile(f"{path}: cannot be read: {error.strerror}") from None
+        raise BadModelFile(f"expected a file that can be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # of UTF-8 and TOML
-        raise BadModelFile(f"{path}: is not TOML: {shown(error)}") from None
-    except BadModelFile as error:
-        raise BadModelFile(f"{path}: {error}") from None
+        raise BadModelFile(f"expected TOML: {shown(error)}") from None
 
 
 def parse(value):

@@ -94,7 +94,10 @@ class Proxy:
         self.running.add(task)
         try:
             body = await self.read_body(request)
-            model, parts, logged = self.checked(body)
+            try:
+                model, parts, logged = self.checked(body)
+            except (ValueError, RecursionError):
+                raise Failure(INVALID_INPUT, "the body is not JSON, is nested too deep, or has NaN or infinity") from None
             return await self.pass_on(request, model, parts, logged)
         finally:
             self.running.discard(task)
@@ -116,14 +119,11 @@ class Proxy:
 
     def checked(self, body):
         """Returns the model, the pieces of the body for its provider, and the text for the log."""
-        try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):
-            value = None
+        value = json.loads(body)
         if not isinstance(value, dict) or not isinstance(value.get("model"), str):
             raise Failure(INVALID_INPUT, "the body is not a JSON object with a model")
         model = self.models.find(value["model"])
-        if value.get("n", 1) != 1:
+        if value.get("n") not in (None, 1):
             raise Failure(INVALID_INPUT, "n: one answer for each request")
         if value.get("stream") and not model.stream:
             raise Failure(INVALID_INPUT, f"{model.name} does not stream")
@@ -132,7 +132,7 @@ class Proxy:
             raise Failure(INVALID_INPUT, f"the limit of tokens is a whole number from 1 to {model.max_tokens}")
         limit = min([model.max_tokens, *limits])
         sent = model.options | value | {"model": model.upstream_name, model.max_tokens_field: limit}
-        parts = [json.dumps(sent, ensure_ascii=False).encode(errors="replace")]
+        parts = [json.dumps(sent, ensure_ascii=False, allow_nan=False).encode(errors="replace")]
         check_size(model, parts)
         return model, parts, self.logged(json.dumps(without_named_secrets(value), ensure_ascii=False))
 

@@ -12,8 +12,9 @@ KEPT = 256
 
 
 class Secrets:
-    def __init__(self):
-        self.values = OrderedDict()
+    def __init__(self, *fixed):
+        """fixed: secrets that are never forgotten."""
+        self.fixed, self.values = fixed, OrderedDict()
 
     def add(self, secret):
         self.values[secret] = None
@@ -23,7 +24,7 @@ class Secrets:
         return secret
 
     def longest_first(self):
-        return sorted(self.values, key=len, reverse=True)  # one may be the beginning of another
+        return sorted((*self.fixed, *self.values), key=len, reverse=True)  # one may be the beginning of another
 
     def text(self, text):
         for secret in self.longest_first():

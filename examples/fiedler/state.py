@@ -22,7 +22,8 @@ class State:
 
     def load(self):
         saved = self.file.read()
-        for name in saved.get("models", []):
+        names = saved.get("models")
+        for name in names if isinstance(names, list) else []:
             try:
                 self.models.append(self.all_models.find(name))
             except (Failure, TypeError):

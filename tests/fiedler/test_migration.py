@@ -5,7 +5,7 @@ import unittest
 
 from caller import CallError, Caller
 from program import PACKAGES
-from services import PROGRAMS, SOURCE, AsyncTestCase, ProgramGroup, SingleServer, main
+from services import SOURCE, AsyncTestCase, ProgramGroup, SingleServer, main
 
 PAGE = (SOURCE / "docs/migration.md").read_text()
 PRELOAD = os.environ.get("TEST_PRELOAD", "")

@@ -193,7 +193,8 @@ class Refusing(Case):
         for body in (b"", b"{", b"[]", b"5", b"{}", b'{"model": 5}', b'{"model": "nothing"}', b"[" * 60000, b"\xff",
                      b'{"model": "json", "max_tokens": 51}', b'{"model": "json", "max_completion_tokens": 0}',
                      b'{"model": "json", "max_tokens": "5"}', b'{"model": "json", "max_tokens": true}',
-                     b'{"model": "json", "n": 2}', b'{"model": "json", "stream": true}',
+                     b'{"model": "json", "x": NaN}', b'{"model": "json", "x": 1e999}',
+                     b'{"model": "json", "x": ' + b"[" * 600 + b"]" * 600 + b"}", b'{"model": "json", "n": 2}', b'{"model": "json", "stream": true}',
                      b'{"model": "json", "x": "' + b"x" * 5000 + b'"}', b" " * 80000,
                      b'{"model": "json", "max_tokens": ' + b"9" * 5000 + b"}"):  # fmt: skip
             with self.subTest(body[:40]):
@@ -202,7 +203,7 @@ class Refusing(Case):
         async with self.session.post(PATH, data=b"x", headers={"Content-Encoding": "gzip"}) as response:
             self.assertEqual(response.status, 400)
         self.assertEqual(self.provider.requests, [])
-        for members in ({"max_tokens": 50}, {"max_tokens": None}, {"max_completion_tokens": 7}, {"n": 1, "stream": False}):
+        for members in ({"max_tokens": 50}, {"max_tokens": None}, {"max_completion_tokens": 7}, {"n": None, "stream": False}):
             self.assertEqual((await self.ask("json", **members))[0], 200)
         self.assertEqual([request.body["max_tokens"] for request in self.provider.requests], [50, 50, 7, 50])
 

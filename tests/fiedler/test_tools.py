@@ -462,7 +462,7 @@ class Settings(unittest.TestCase):
             ("FIEDLER_IMPORT_PATHS", "files", "absolute directories separated by colons"),
             ("FIEDLER_IMPORT_PATHS", str(place), "directories without the file of the keys"),
             ("FIEDLER_OUTPUT_PATH", str(place / "file"), "expected a directory"),
-            ("FIEDLER_MODELS_FILE", str(place / "nothing"), "cannot be read"),
+            ("FIEDLER_MODELS_FILE", str(place / "nothing"), "expected a file that can be read"),
             ("FIEDLER_MODELS_FILE", str(place / "bad.toml"), "providers.test.base_url is"),
             ("FIEDLER_MODELS_FILE", "", "expected the path of a model file"),
             ("ICCM_AUTH_TOKEN", "a b", "expected 1 to 512 characters"),
@@ -486,7 +486,7 @@ class Settings(unittest.TestCase):
             for name, port in (("FIEDLER_MCP_PORT", fiedler.port), ("FIEDLER_PROXY_PORT", fiedler.proxy_port)):
                 run = run_program(COMMAND, env={"PATH": os.environ["PATH"]} | fiedler.settings | {name: str(port)})
                 self.assertEqual(run.returncode, 1, run.stderr)
-                self.assertIn("in use", run.stderr)
+                self.assertRegex(run.stderr, f"(?i)port {port}: address already in use")
                 self.assertNotIn("Traceback", run.stderr)
 
 
