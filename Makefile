@@ -5,11 +5,13 @@
 #   make test     runs all tests, under sanitizers
 #   make test-interop  runs all clients of the TypeScript SDK against our server, over every transport
 #   make test-container  builds the container images, runs them and tests them
+#   make deb      builds the Debian packages in build-deb/
+#   make test-packages  installs, upgrades, removes and purges the packages, on new roots of Debian 12 and 13
 #   make analyse  runs gcc's analyzer, clang-tidy and cppcheck on the sources
 #   make coverage  shows the lines and branches that the tests execute
 #   make install  installs library, programs, manual pages and systemd units in /usr/local (below DESTDIR)
 #   make clean    removes all builds; keeps data
-.PHONY: build run test test-interop test-container analyse coverage install clean help installed
+.PHONY: build run test test-interop test-container deb test-packages analyse coverage install clean help installed
 
 build: build/build.ninja
 	@ninja -C build --quiet >build/ninja.out || { cat build/ninja.out >&2; exit 1; }
@@ -37,6 +39,12 @@ test-interop:
 test-container:
 	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/lib:tests/container /usr/bin/python3 tests/container/test_images.py
 
+deb:
+	@.ci/deb
+
+test-packages:
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/lib:tests/packages /usr/bin/python3 tests/packages/test_packages.py
+
 analyse:
 	@.ci/install analyse && .ci/analyse
 
@@ -48,7 +56,7 @@ install: build
 	[ -n "$(DESTDIR)" ] || ldconfig
 
 clean:
-	rm -rf build build-asan build-clang build-fuzz build-analyse build-tsan build-container build-coverage
+	rm -rf build build-asan build-clang build-fuzz build-analyse build-tsan build-container build-coverage build-deb build-packages
 
 help:
 	@sed -n 's/^#   //p' Makefile
