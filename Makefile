@@ -6,6 +6,8 @@
 #   make test-interop  runs all clients of the TypeScript SDK against our server, over every transport
 #   make test-bindings  runs all protocol tests against servers in Node, and the long tests of the package
 #   make test-container  builds the container images, runs them and tests them
+#   make deb      builds the Debian packages in build-deb/
+#   make test-packages  installs, upgrades, removes and purges the packages, on new roots of Debian 12 and 13
 #   make analyse  runs gcc's analyzer, clang-tidy and cppcheck on the sources
 #   make coverage  shows the lines and branches that the tests execute
 #   make wheel    builds the wheel of the Python package in build/wheel/
@@ -13,7 +15,7 @@
 #   make install  installs library, programs, manual pages and systemd units in /usr/local (below DESTDIR)
 #   make npm      makes the npm tarball build/iccm-network-VERSION.tgz
 #   make clean    removes all builds; keeps data
-.PHONY: build run test test-interop test-bindings npm test-container test-bindings wheel analyse coverage install clean help installed
+.PHONY: build run test test-interop test-bindings npm test-container test-bindings wheel deb test-packages analyse coverage install clean help installed
 
 build: build/build.ninja
 	@ninja -C build --quiet >build/ninja.out || { cat build/ninja.out >&2; exit 1; }
@@ -55,6 +57,12 @@ wheel: build
 test-container:
 	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/lib:tests/container /usr/bin/python3 tests/container/test_images.py
 
+deb:
+	@.ci/deb
+
+test-packages:
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/lib:tests/packages /usr/bin/python3 tests/packages/test_packages.py
+
 analyse:
 	@.ci/install analyse && .ci/analyse
 
@@ -70,7 +78,7 @@ install: build
 	[ -n "$(DESTDIR)" ] || ldconfig
 
 clean:
-	rm -rf build build-asan build-clang build-fuzz build-analyse build-tsan build-container build-coverage
+	rm -rf build build-asan build-clang build-fuzz build-analyse build-tsan build-container build-coverage build-deb build-packages
 
 help:
 	@sed -n 's/^#   //p' Makefile

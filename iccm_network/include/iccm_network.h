@@ -73,11 +73,11 @@ extern "C" {
 /* The major version of this header, by semantic versioning; a number for #if. */
 #define MCP_VERSION_MAJOR 0
 /* The minor version of this header. */
-#define MCP_VERSION_MINOR 1
+#define MCP_VERSION_MINOR 2
 /* The patch version of this header. */
 #define MCP_VERSION_PATCH 0
 /* The version of this header as text. */
-#define MCP_VERSION "0.1.0"
+#define MCP_VERSION "0.2.0"
 
 /* Returns the version of the library that is linked at run time, as text. The text is static: it is never
  * NULL and must not be freed. Any thread. */

@@ -129,6 +129,10 @@ class Installed(unittest.TestCase):
         self.assertNotIn("libiccm_network", run("readelf", "-d", program))
         self.use_component(program)
 
+    def test_the_changelog_has_a_section_of_this_version(self):
+        changelog = (SOURCE / "CHANGELOG.md").read_text()
+        self.assertRegex(changelog, rf"(?m)^## {re.escape(VERSION)} - \d{{4}}-\d\d-\d\d$")
+
     def test_users_need_no_library_but_this_and_yyjson(self):
         names = [word for word in self.pkg_config("--libs") if word.startswith("-l")]
         self.assertEqual(sorted(names), ["-liccm_network", "-lyyjson"])
