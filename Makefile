@@ -4,18 +4,17 @@
 #   make run      runs Redis, Dewey, Godot's server and worker in the foreground
 #   make test     runs all tests, under sanitizers
 #   make test-interop  runs all clients of the TypeScript SDK against our server, over every transport
-#   make test-bindings  runs all protocol tests against servers in Node, and the long tests of the package
+#   make test-bindings  runs all protocol tests against servers in Python and Node, and the long tests of both packages
 #   make test-container  builds the container images, runs them and tests them
 #   make deb      builds the Debian packages in build-deb/
 #   make test-packages  installs, upgrades, removes and purges the packages, on new roots of Debian 12 and 13
 #   make analyse  runs gcc's analyzer, clang-tidy and cppcheck on the sources
 #   make coverage  shows the lines and branches that the tests execute
 #   make wheel    builds the wheel of the Python package in build/wheel/
-#   make test-bindings  runs the long tests of the packages for other languages
 #   make install  installs library, programs, manual pages and systemd units in /usr/local (below DESTDIR)
 #   make npm      makes the npm tarball build/iccm-network-VERSION.tgz
 #   make clean    removes all builds; keeps data
-.PHONY: build run test test-interop test-bindings npm test-container test-bindings wheel deb test-packages analyse coverage install clean help installed
+.PHONY: build run test test-interop test-bindings npm wheel test-container deb test-packages analyse coverage install clean help installed
 
 build: build/build.ninja
 	@ninja -C build --quiet >build/ninja.out || { cat build/ninja.out >&2; exit 1; }
@@ -39,9 +38,6 @@ test:
 
 test-interop:
 	@.ci/test interop
-
-test-bindings:
-	@.ci/test bindings
 
 test-bindings:
 	@.ci/test bindings
