@@ -57,7 +57,7 @@ async def serve(settings, models, server, admission, ssl_context, secrets):
             reason = os.strerror(error.errno)
             log.error("cannot start the proxy on port %d: %s (set FIEDLER_PROXY_PORT)", settings.proxy_port, reason)
             return 1
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_tls, server, ssl_context)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload, server, ssl_context)
         try:
             await server.serve()
         except McpError as error:
@@ -68,14 +68,14 @@ async def serve(settings, models, server, admission, ssl_context, secrets):
     return 0
 
 
-def reload_tls(server, ssl_context):
-    if ssl_context is None:
-        return
+def reload(server, ssl_context):
+    """Reads the certificate again, for the tools and for the proxy; and the tokens of the tools."""
     try:
-        server.reload_tls()
-        ssl_context.load_cert_chain(env.text("ICCM_TLS_CERT"), env.text("ICCM_TLS_KEY"))
+        server.reload()
+        if ssl_context is not None:
+            ssl_context.load_cert_chain(env.text("ICCM_TLS_CERT"), env.text("ICCM_TLS_KEY"))
     except (McpError, OSError) as error:
-        log.error("cannot reload the certificate, the old one stays: %s", error)
+        log.error("cannot reload, what was read before stays: %s", error)
 
 
 if __name__ == "__main__":

@@ -269,9 +269,11 @@ static void check_role(const mcp__session_t *session, mcp_call_t *call, mcp__dis
   if (mcp__peer_may_call(peer, tool))
     return;
   char *text = mcp__arena_alloc(&call->arena, ROLE_PROBLEM_SIZE);
-  if (text != NULL)
+  if (text != NULL && mcp__token_has_role(peer->token, MCP__ROLE_READ))
     snprintf(text, ROLE_PROBLEM_SIZE, "%s needs the role %s: the token \"%s\" has the role %s", tool->name,
              mcp__role_name(tool->role), peer->token->name, mcp__role_name(peer->token->role));
+  else if (text != NULL)
+    snprintf(text, ROLE_PROBLEM_SIZE, "the token \"%s\" was removed", peer->token->name);
   result->action = MCP__DO_REFUSE_CALL;
   result->code = MCP_TOOL_ERROR;
   result->problem = text != NULL ? text : "the role of the token does not suffice";

@@ -1,5 +1,9 @@
 // Server: each kind of handler, bad input, failing handlers, cancellation, settings.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Content, McpError, Server, call, codes, currentCall, log } from "iccm-network";
@@ -47,6 +51,21 @@ test("arguments are validated before the handler", async (t) => {
     await assert.rejects(peer.call("greet", args), failsWith("MCP_INVALID_PARAMS", /nam/));
   }
   await assert.rejects(peer.call("missing"), failsWith("MCP_METHOD_NOT_FOUND", /missing/));
+});
+
+test("a role permits what the tools declare", async (t) => {
+  const file = join(mkdtempSync(join(tmpdir(), "tokens-")), "tokens");
+  writeFileSync(file, `walt write never sha256:${createHash("sha256").update("a-token").digest("hex")}\n`);
+  t.after(() => rmSync(dirname(file), { recursive: true }));
+  process.env.ICCM_TOKENS = file;
+  t.after(() => { delete process.env.ICCM_TOKENS; });
+  const { server, url } = await started(t, { plain: () => 1, rule: [{ admin: true }, () => 2] });
+  const peer = client(t, url, { authToken: "a-token" });
+  assert.equal(await peer.call("plain"), 1);
+  await assert.rejects(peer.call("rule"), /rule needs the role admin: the token "walt" has the role write/);
+  writeFileSync(file, "");
+  server.reload();
+  await assert.rejects(peer.call("plain"));
 });
 
 test("a handler that fails on purpose has its message, code and data", async (t) => {

@@ -4,7 +4,10 @@ import contextvars
 import dataclasses
 import enum
 import functools
+import hashlib
 import logging
+import os
+import tempfile
 import threading
 import time
 from typing import Optional
@@ -116,6 +119,31 @@ class Kinds(Case):
         schema = {"type": "object", "properties": {"n": {"type": "integer", "default": 3}}}
         self.assertEqual((tool["name"], tool["description"], tool["inputSchema"]), ("shown", "Shows\nitself", schema))
         self.assertIsNone(await client.call("hidden"))
+
+
+class Roles(Case):
+    async def test_a_role_permits_what_the_tools_declare(self):
+        with tempfile.NamedTemporaryFile("w") as file, mock.patch.dict(os.environ, ICCM_TOKENS=file.name):
+            file.write(f"walt write never sha256:{hashlib.sha256(b'a-token').hexdigest()}\n")
+            file.flush()
+            server = self.server()
+
+            @server.tool
+            async def plain():
+                return 1
+
+            @server.tool(admin=True)
+            async def rule():
+                return 2
+
+            client = await self.serve(server, auth_token="a-token")
+            self.assertEqual(await client.call("plain"), 1)
+            with self.assertRaisesRegex(ToolError, 'rule needs the role admin: the token "walt" has the role write'):
+                await client.call("rule")
+            file.truncate(0)
+            server.reload()
+            with self.assertRaises(McpError):
+                await client.call("plain")
 
 
 class Arguments(Case):

@@ -105,6 +105,8 @@ export interface ToolOptions<S extends Schema = Schema> {
   strict?: boolean;
   /** The tool is served, but tools/list does not show it. */
   unlisted?: boolean;
+  /** Whether only tokens with the role admin may call the tool (ICCM_TOKENS). */
+  admin?: boolean;
   /** The tool receives or returns log lines: its calls are not logged. */
   logTraffic?: boolean;
 }
@@ -165,13 +167,13 @@ export class Server {
   stop(options?: { timeout?: number }): Promise<void>;
   /**
    * Starts, and resolves when the server has stopped. SIGTERM and SIGINT stop it; a second signal ends the process with
-   * status 128 + its number. SIGHUP calls reloadTls(). In a worker thread, which gets no signals, stop() ends it.
+   * status 128 + its number. SIGHUP calls reload(). In a worker thread, which gets no signals, stop() ends it.
    */
   run(): Promise<void>;
   /** Reports whether a dependency is available. With a reason it is not, and GET /readyz answers 503. */
   setDependency(name: string, reason?: string | null): void;
-  /** Reads the certificate and its key again, for new connections. */
-  reloadTls(): void;
+  /** Reads the certificate, its key and the file of tokens (ICCM_TOKENS) again. */
+  reload(): void;
 }
 
 export interface ClientOptions {

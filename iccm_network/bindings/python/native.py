@@ -19,7 +19,7 @@ typedef struct mcp_tool {
   const char *title, *output_schema, *annotations, *client_capabilities;
   ...;
 } mcp_tool_t;
-enum { MCP_TOOL_UNLISTED, MCP_TOOL_STRICT, ... };
+enum { MCP_TOOL_UNLISTED, MCP_TOOL_STRICT, MCP_TOOL_ADMIN, ... };
 enum { MCP_LOG_TRACE, MCP_LOG_DEBUG, MCP_LOG_INFO, MCP_LOG_WARN, MCP_LOG_ERROR, ... };
 enum { MCP_CANCEL_NONE, MCP_CANCEL_REQUESTED, MCP_CANCEL_DISCONNECTED, MCP_CANCEL_DEADLINE, MCP_CANCEL_STOPPING };
 
@@ -43,7 +43,7 @@ int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins);
 int mcp_server_set_allowed_hosts(mcp_server_t *server, const char *hosts);
 int mcp_server_set_auth_token(mcp_server_t *server, const char *token);
 int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file);
-int mcp_server_reload_tls(mcp_server_t *server);
+int mcp_server_reload(mcp_server_t *server);
 int mcp_server_set_reuseport(mcp_server_t *server, bool reuse);
 int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);
 int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);

@@ -49,7 +49,7 @@ static const struct {
     {"serverStart", addon_server_start},
     {"serverStop", addon_server_stop},
     {"serverPort", addon_server_port},
-    {"serverReloadTls", addon_server_reload_tls},
+    {"serverReload", addon_server_reload},
     {"callReply", addon_call_reply},
     {"callReplyContent", addon_call_reply_content},
     {"callFail", addon_call_fail},

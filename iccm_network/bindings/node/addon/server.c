@@ -224,8 +224,8 @@ napi_value addon_server_port(napi_env env, napi_callback_info info) {
 }
 
 /* server */
-napi_value addon_server_reload_tls(napi_env env, napi_callback_info info) {
+napi_value addon_server_reload(napi_env env, napi_callback_info info) {
   ADDON_ARGS(1);
   server_t *server = addon_external(env, args[0]);
-  return addon_from_number(env, mcp_server_reload_tls(server->native));
+  return addon_from_number(env, mcp_server_reload(server->native));
 }

@@ -16,10 +16,11 @@ const SETTINGS = {
 const OPTIONS = { port: "number", version: "string", ...SETTINGS };
 
 // The flags of mcp_tool_t.
-const FLAGS = { logTraffic: 2, unlisted: 4, strict: 8 };
+const FLAGS = { logTraffic: 2, unlisted: 4, strict: 8, admin: 32 };
 const TOOL_OPTIONS = {
   description: "string", title: "string", schema: "any", outputSchema: "any", annotations: "object", icons: "object",
   unlistedProperties: "object", clientCapabilities: "object", logTraffic: "boolean", unlisted: "boolean", strict: "boolean",
+  admin: "boolean",
 };
 
 /** Sets one setting. null is "none" of the settings that are text. */
@@ -82,8 +83,8 @@ class Server {
     check(native.serverSetDependency(this.#handle, name, reason));
   }
 
-  reloadTls() {
-    check(native.serverReloadTls(this.#handle), native.lastError());
+  reload() {
+    check(native.serverReload(this.#handle), native.lastError());
   }
 
   async start() {
@@ -128,7 +129,7 @@ class Server {
       if (++signals > 1) process.exit(128 + os.constants.signals[signal]);
       this.stop();
     };
-    return { SIGTERM: end, SIGINT: end, SIGHUP: () => native.serverReloadTls(this.#handle) };
+    return { SIGTERM: end, SIGINT: end, SIGHUP: () => native.serverReload(this.#handle) };
   }
 }
 

@@ -157,11 +157,11 @@ class Server:
     def tool(
         self, *, name: str | None = None, description: str | None = None, schema: dict[str, Any] | None = None,
         output_schema: dict[str, Any] | None = None, title: str | None = None, annotations: dict[str, Any] | None = None,
-        client_capabilities: dict[str, Any] | None = None, strict: bool | None = None, unlisted: bool = False,
+        client_capabilities: dict[str, Any] | None = None, strict: bool | None = None, unlisted: bool = False, admin: bool = False,
     ) -> Callable[[_Function], _Function]: ...  # fmt: skip
 
     def tool(self, fn=None, /, *, name=None, description=None, schema=None, output_schema=None, title=None,
-             annotations=None, client_capabilities=None, strict=None, unlisted=False):  # fmt: skip
+             annotations=None, client_capabilities=None, strict=None, unlisted=False, admin=False):  # fmt: skip
         """Makes a tool of a function: `@server.tool`, or `@server.tool(name=...)`.
 
         An `async` function runs on the loop. Any other function runs on a thread and may block; it should ask
@@ -176,13 +176,14 @@ class Server:
         client_capabilities  what a client must have declared, from MCP 2026-07-28 on, such as {"sampling": {}}
         strict       whether unknown arguments are refused; otherwise they are dropped. Default: unless there is **kwargs
         unlisted     whether tools/list hides the tool
+        admin        whether only tokens with the role admin may call the tool (ICCM_TOKENS)
 
         The result is any JSON value, a dataclass, a pydantic model, or Content. A tool can be added at any time.
         """
         if fn is None:
             return functools.partial(self.tool, name=name, description=description, schema=schema, title=title,
                                      output_schema=output_schema, annotations=annotations, strict=strict,
-                                     client_capabilities=client_capabilities, unlisted=unlisted)  # fmt: skip
+                                     client_capabilities=client_capabilities, unlisted=unlisted, admin=admin)  # fmt: skip
         arguments = _schema.of_function(fn, schema)
         tool = _Tool(name or getattr(fn, "__name__", type(fn).__name__), fn, _is_async(fn), arguments)
         strict = arguments.names is not None if strict is None else strict
@@ -197,6 +198,7 @@ class Server:
         }
         texts = {member: ffi.new("char[]", text.encode()) for member, text in definition.items() if text is not None}
         flags = (lib.MCP_TOOL_STRICT if strict else 0) | (lib.MCP_TOOL_UNLISTED if unlisted else 0)
+        flags |= lib.MCP_TOOL_ADMIN if admin else 0
         number = next_id()
         status = lib.pymcp_server_add_tool(self._native, ffi.new("mcp_tool_t *", {**texts, "flags": flags}), number)
         if status != 0:
@@ -215,9 +217,9 @@ class Server:
         """Reports something that the server needs as available, or the reason why not: /readyz returns 503 then."""
         check(lib.mcp_server_set_dependency(self._server, _text(dependency), ffi.NULL if reason is None else _text(reason)))
 
-    def reload_tls(self) -> None:
-        """Reads the files of the certificate and of its key again. New connections use them."""
-        status = lib.mcp_server_reload_tls(self._server)
+    def reload(self) -> None:
+        """Reads the certificate, its key and the file of tokens (ICCM_TOKENS) again."""
+        status = lib.mcp_server_reload(self._server)
         if status != 0:
             raise last_error(status) if status == _MCP_EINVAL else McpError(status)
 
