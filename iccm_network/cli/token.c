@@ -86,7 +86,7 @@ static int report_file_error(const options_t *options, const print_t *out, int c
 
 static int add_token(const options_t *options, const print_t *out, int fd, const char *digest) {
   char *text = check_alloc(malloc(MCP__TOKENS_FILE_BYTES));
-  size_t len;
+  size_t len = 0;
   int status = flock(fd, LOCK_EX) == 0 ? read_file(fd, text, &len) : -errno;
   if (status != 0) {
     free(text);
