@@ -15,7 +15,6 @@ import ctypes
 import fcntl
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +22,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+from debian import mirror
 from services import SOURCE, WAIT_S, run_program, wait_until
 
 BASE = "debian:trixie-slim"
@@ -255,6 +255,8 @@ class Chroot:
         """What an engine would fetch: a minimal Debian in which packages start no services. Named as buildah looks for it."""
         if self("images", "--quiet", "--filter", f"reference=localhost/{BASE}"):
             return None
+        if mirror() is None:
+            return "apt's configuration names no mirror"
         with tempfile.TemporaryDirectory(prefix="iccm-base-") as place:
             root = Path(place) / "root"
             run = run_program(["debootstrap", "--variant=minbase", BASE.partition(":")[2].partition("-")[0], root, mirror()], BUILD_S)
@@ -354,15 +356,6 @@ class Chroot:
         if running is not None:
             running.kill()
             self("rm", running.mounted[0])
-
-
-def mirror():
-    """The archive's address as this machine has it."""
-    for path in "/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list":
-        text = Path(path).read_text() if Path(path).exists() else ""
-        if match := re.search(r"^(?:URIs: *|deb (?:\[[^]]*\] *)?)(http\S+)", text, re.M):
-            return match[1]
-    raise Unable("apt's configuration names no mirror")
 
 
 def find_engine():
