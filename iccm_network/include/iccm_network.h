@@ -330,10 +330,11 @@ MCP_EXPORT yyjson_doc *mcp_json_read(const char *text, size_t len);
  * given.
  *
  * The handler must end the call with exactly one of mcp_call_reply(), mcp_call_reply_text(),
- * mcp_call_reply_content(), mcp_call_tool_error(), mcp_call_fail(), and the forms of the last three that take
- * text, before or after it returns, also if the call has been cancelled (see mcp_call_cancelled()). A server
- * has at most 65,536 calls that are not ended; further callers get MCP_TOOL_ERROR. The handler runs on the
- * loop thread and must not block; that of a MCP_TOOL_BLOCKING tool runs on a pool thread. */
+ * mcp_call_reply_content(), mcp_call_reply_content_text(), mcp_call_tool_error(), mcp_call_fail() and
+ * mcp_call_fail_text(), before or after it returns, also if the call has been cancelled (see
+ * mcp_call_cancelled()). A server has at most 65,536 calls that are not ended; further callers get
+ * MCP_TOOL_ERROR. The handler runs on the loop thread and must not block; that of a MCP_TOOL_BLOCKING tool
+ * runs on a pool thread. */
 typedef void (*mcp_tool_cb)(mcp_call_t *call, yyjson_val *args, void *arg);
 
 /* The flags of a tool. */
