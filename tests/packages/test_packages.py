@@ -28,6 +28,22 @@ USERS = "dewey", "godot", "horace"
 STATE = {"dewey": "dewey", "godot-redis": "godot", "godot-worker": "godot", "horace": "horace"}
 BUILD_OPTIONS = "DEB_BUILD_OPTIONS=nocheck noautodbgsym"
 
+PYTHON = """
+from iccm_network import Server
+
+server = Server("echo", "1", 9000)
+
+@server.tool
+async def echo(text: str):
+    return {"text": text}
+
+server.run()
+"""
+NODE = """
+const { Server } = require("iccm-network");
+new Server("echo", { port: 9000 }).tool("echo", { description: "Returns its arguments" }, (args) => args).run();
+"""
+
 
 def version():
     return re.search(r"^project\(.* version: '([^']+)'", (SOURCE / "meson.build").read_text(), re.M)[1]
@@ -90,6 +106,20 @@ class Packages:
                 services.wait_ready("greeter", 9000)
                 greeting = json.loads(services.call("localhost:9000", "greet", "name=Ada"))
                 self.assertEqual(greeting, {"greeting": "hello", "to": "Ada"})
+
+    def test_components_in_python_and_node(self):
+        languages = "python3-iccm-network", "node-iccm-network"
+        with Root(self.suite) as root:
+            self.install(root, self.new, version(), "libiccm-network0", "iccm", *languages)
+            (root.path / "echo.py").write_text(PYTHON)
+            (root.path / "echo.js").write_text(NODE)
+            for program, file in ("python3", "/echo.py"), ("node", "/echo.js"):
+                with self.subTest(program), Services(root) as services:
+                    services.launch("echo", "env", "LOGGING_ENABLED=false", program, file)
+                    services.wait_ready("echo", 9000)
+                    self.assertEqual(json.loads(services.call("localhost:9000", "echo", "text=hello")), {"text": "hello"})
+            root.apt("purge", *languages)
+            self.assertEqual(root.run("find", "/usr/lib", "-path", "*iccm[-_]network/*"), "")
 
     def test_installation_upgrade_removal_and_purge(self):
         older = self.build_older()
