@@ -101,7 +101,7 @@ class Passing(Case):
 
     async def test_what_a_provider_does_wrong(self):
         wrong = {
-            "status_401": (502, "refused the key (401): store another one"),
+            "status_401": (502, "the key was refused (401): store another one"),
             "redirect": (502, "redirected (307), which is not followed"),
             "compressed": (502, "compressed its response"),
             "no_http": (502, "invalid HTTP response"),
