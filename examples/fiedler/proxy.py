@@ -60,14 +60,14 @@ class Proxy:
 
     @web.middleware
     async def middleware(self, request, handler):
+        if request.transport is None:  # the peer has left
+            raise asyncio.CancelledError
+        return await request.transport.get_protocol().serve(request.content, self.respond(request, handler))
+
+    async def respond(self, request, handler):
         problem = self.admission.problem(request.method, request.path, request.headers)
         if problem is not None:
             return web.Response(status=problem[0], text=problem[1] + "\n", headers={"Connection": "close"})
-        if request.transport is None:  # the peer has left
-            raise asyncio.CancelledError
-        return await request.transport.get_protocol().serve(self.respond(request, handler))
-
-    async def respond(self, request, handler):
         try:
             return await handler(request)
         except Failure as failure:
