@@ -1,10 +1,9 @@
 """The proxy's sockets, before and beside aiohttp.
 
 Happy path: a connection is counted and handed to aiohttp; serve() ties a request to it. Failure: a peer that may not
-connect, and connections above the limit, are refused without reading a byte; one that sends no complete request in
-HEAD_S is closed (aiohttp itself would wait without a limit), as is one that sends a request before it has the response to
-the last one; one that leaves cancels its request, so that the request
-upstream ends, too.
+connect, and connections above the limit, are refused without reading a byte. A connection ends that sends no complete
+request in HEAD_S (aiohttp itself would wait without a limit), or a request before the response to the last one. A peer
+that leaves cancels its request, so that the request upstream ends, too.
 """
 import asyncio
 import errno
