@@ -159,6 +159,7 @@ class Keys(Case):
             self.assertEqual(answer, {"providers": ["test"], "storage": "system keyring"})
             await self.caller.call("fiedler_delete_key", {"provider": "test"})
             await self.fails(INVALID_INPUT, "fiedler_delete_key", provider="test")
+        self.fiedler.program.stop()
         self.assertNotIn("locked-0123456789", self.fiedler.program.output())
 
     async def test_what_is_refused(self):
@@ -430,6 +431,7 @@ class Secrets(AsyncTestCase):
         self.outputs += [path.read_text() for path in self.fiedler.output.rglob("*") if path.is_file()]
         process = Path(f"/proc/{self.fiedler.program.process.pid}")
         self.outputs += [(process / name).read_text() for name in ("cmdline", "environ", "comm")]
+        self.fiedler.program.stop()  # its log is complete then
         self.outputs.append(self.fiedler.program.output())
         for output in self.outputs:
             self.assertNotIn(KEY, output)
@@ -442,6 +444,7 @@ class Secrets(AsyncTestCase):
         async with Caller(self.fiedler.url) as caller:
             for tool in ("fiedler_set_key", "fiedler_delete_key"):
                 await self.call(caller, tool, provider=KEY, **({"api_key": KEY} if tool == "fiedler_set_key" else {}))
+        self.fiedler.program.stop()
         for output in (*self.outputs, self.fiedler.program.output()):
             self.assertNotIn(KEY, output)
 
