@@ -7,9 +7,11 @@
 #   make test-container  builds the container images, runs them and tests them
 #   make analyse  runs gcc's analyzer, clang-tidy and cppcheck on the sources
 #   make coverage  shows the lines and branches that the tests execute
+#   make wheel    builds the wheel of the Python package in build/wheel/
+#   make test-bindings  runs the long tests of the packages for other languages
 #   make install  installs library, programs, manual pages and systemd units in /usr/local (below DESTDIR)
 #   make clean    removes all builds; keeps data
-.PHONY: build run test test-interop test-container analyse coverage install clean help installed
+.PHONY: build run test test-interop test-container test-bindings wheel analyse coverage install clean help installed
 
 build: build/build.ninja
 	@ninja -C build --quiet >build/ninja.out || { cat build/ninja.out >&2; exit 1; }
@@ -33,6 +35,17 @@ test:
 
 test-interop:
 	@.ci/test interop
+
+test-bindings:
+	@.ci/test bindings
+
+# Built from a copy, because setuptools writes beside its sources; offline, with Debian's setuptools and cffi.
+wheel: build
+	@.ci/install wheel
+	@rm -rf build/wheel && mkdir build/wheel && cp -r iccm_network/bindings/python build/wheel/source
+	@ICCM_BUILD=$(CURDIR)/build /usr/bin/python3 -m pip wheel --quiet --no-build-isolation --no-index --no-deps \
+	    --wheel-dir build/wheel build/wheel/source
+	@ls build/wheel/*.whl
 
 test-container:
 	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/lib:tests/container /usr/bin/python3 tests/container/test_images.py

@@ -20,7 +20,7 @@ LAYERS = ["base", "schema", "mcp", "transport", "client", "server"]
 PUBLIC = ["iccm_network.h", "iccm_service.h"]
 # Programs, and what each of them may include besides its own modules and the public headers.
 PROGRAMS = {
-    "iccm_network/cli": [], "godot": [], "examples/stores": [], "examples/dewey": ["examples/stores"],
+    "iccm_network/cli": [], "iccm_network/bindings/python": [], "godot": [], "examples/stores": [], "examples/dewey": ["examples/stores"],
     "examples/horace": ["examples/stores"]}
 # Modules of iccm that look below the public header, because they show details that it hides.
 LOOK_BELOW = re.compile(r"doctor\w*|listen|raw_conn|fetch|bridge\w*|apply_schema")

@@ -129,6 +129,7 @@ static int start(godot_t *godot) {
     return 1;
   if (mcp_server_start(godot->server, &godot->loop) != 0) /* the error is logged */
     return 1;
+  mcp_server_reload_tls_on_sighup(godot->server); /* an error is logged */
   queue_on_refusal(godot->tools.queue, on_redis);
   queue_start(godot->tools.queue, on_redis, on_levels, godot);
   mcp_client_connect(godot->tools.store);

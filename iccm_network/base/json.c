@@ -96,13 +96,18 @@ yyjson_doc *mcp__json_read_in_place(char *text, size_t len, const yyjson_alc *al
   return read(text, len, YYJSON_READ_INSITU, alc, error, &found);
 }
 
+void mcp__json_set_last_error(const mcp__json_error_t *error) {
+  if (error->detail != NULL)
+    mcp__set_last_error("%s at byte %zu: %s", error->message, error->at + 1, error->detail);
+  else
+    mcp__set_last_error("%s", error->message);
+}
+
 yyjson_doc *mcp_json_read(const char *text, size_t len) {
   mcp__json_error_t error;
   yyjson_doc *doc = mcp__json_read(text, len, &mcp__json_alc, &error);
-  if (doc == NULL && error.detail != NULL)
-    mcp__set_last_error("%s at byte %zu: %s", error.message, error.at + 1, error.detail);
-  else if (doc == NULL)
-    mcp__set_last_error("%s", error.message);
+  if (doc == NULL)
+    mcp__json_set_last_error(&error);
   return doc;
 }
 

@@ -28,6 +28,9 @@ yyjson_doc *mcp__json_read(const char *text, size_t len, const yyjson_alc *alc, 
  * bytes after len. The caller checks the number of values. */
 yyjson_doc *mcp__json_read_in_place(char *text, size_t len, const yyjson_alc *alc, mcp__json_error_t *error);
 
+/* Makes it the text of mcp_last_error(). */
+void mcp__json_set_last_error(const mcp__json_error_t *error);
+
 /* The number of digits of the first number in value that has more than MCP__JSON_MAX_DIGITS; 0: there is
  * none. */
 size_t mcp__json_long_number(yyjson_val *value);

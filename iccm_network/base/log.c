@@ -7,6 +7,7 @@
  * the line is lost. */
 #include "base/log.h"
 
+#include "base/json.h"
 #include "base/redact.h"
 #include "base/settings.h"
 #include "base/utf8.h"
@@ -214,7 +215,7 @@ void mcp__log_set_route(mcp__log_route_cb route, int min_level) {
   atomic_store(&route_min_level, route != NULL ? min_level : LEVEL_NONE);
 }
 
-static bool is_enabled(int level) {
+bool mcp_log_enabled(int level) {
   return mcp_log_level_name(level) != NULL &&
          (level >= mcp__log_threshold() ||
           level >= atomic_load_explicit(&route_min_level, memory_order_relaxed));
@@ -239,14 +240,37 @@ void mcp__log_format_message(char text[MCP__LOG_MESSAGE_BYTES], const char *form
   make_valid_utf8(text);
 }
 
+void mcp__log_copy_message(char text[MCP__LOG_MESSAGE_BYTES], const char *message, size_t len) {
+  size_t copied = len < MCP__LOG_MESSAGE_BYTES ? len : MCP__LOG_MESSAGE_BYTES - 1;
+  for (size_t i = 0; i < copied; i++)
+    text[i] = message[i] != '\0' ? message[i] : '?';
+  text[copied] = '\0';
+  make_valid_utf8(text);
+}
+
+static void note_size(mcp__log_record_t *record, size_t len, char note[MCP__LOG_NOTE_BYTES]) {
+  record->data = note;
+  record->data_len = (size_t)snprintf(note, MCP__LOG_NOTE_BYTES, "{\"data_bytes\":%zu}", len);
+}
+
 void mcp__log_add_data(mcp__log_record_t *record, const char *json, size_t len,
                        char note[MCP__LOG_NOTE_BYTES]) {
   record->data = json;
   record->data_len = len;
-  if (json == NULL || len <= MCP__LOG_DATA_BYTES)
+  if (json != NULL && len > MCP__LOG_DATA_BYTES)
+    note_size(record, len, note);
+}
+
+void mcp__log_add_text(mcp__log_record_t *record, const char *json, size_t len,
+                       char note[MCP__LOG_NOTE_BYTES]) {
+  mcp__json_error_t error;
+  mcp__log_add_data(record, json, len, note);
+  if (json == NULL || len > MCP__LOG_DATA_BYTES)
     return;
-  record->data = note;
-  record->data_len = (size_t)snprintf(note, MCP__LOG_NOTE_BYTES, "{\"data_bytes\":%zu}", len);
+  yyjson_doc *doc = mcp__json_read(json, len, &mcp__json_alc, &error);
+  if (doc == NULL)
+    note_size(record, len, note);
+  yyjson_doc_free(doc);
 }
 
 void mcp__log_set_trace(const mcp__trace_t *trace) {
@@ -258,39 +282,71 @@ void mcp__log_clear_trace(const mcp__trace_t *trace) {
     current_trace = NULL;
 }
 
-static void emit(mcp__log_record_t record, const char *format, va_list args) {
-  char text[MCP__LOG_MESSAGE_BYTES], span[MCP__SPAN_SIZE];
-  if (record.part == NULL)
-    record.part = "log";
-  if (current_trace != NULL && record.trace_id == NULL) {
-    mcp__span_write(current_trace->span, span);
-    record.trace_id = current_trace->id;
-    record.span_id = span;
-    record.parent_span_id = current_trace->parent_span_id;
-  }
+static void add_current_trace(mcp__log_record_t *record, char span[MCP__SPAN_SIZE]) {
+  if (current_trace == NULL)
+    return;
+  mcp__span_write(current_trace->span, span);
+  record->trace_id = current_trace->id;
+  record->span_id = span;
+  record->parent_span_id = current_trace->parent_span_id;
+}
+
+/* The record has everything except its time. */
+static void emit(mcp__log_record_t *record) {
   mcp__log_route_cb route = atomic_load(&route_cb);
-  mcp__log_format_message(text, format, args);
-  record.message = text;
-  record.time_us = mcp_time_now_us();
+  if (record->part == NULL)
+    record->part = "log";
+  record->time_us = mcp_time_now_us();
   if (route != NULL)
-    route(&record);
-  else if (record.level >= mcp__log_threshold())
-    mcp__log_show(&record);
+    route(record);
+  else if (record->level >= mcp__log_threshold())
+    mcp__log_show(record);
+}
+
+static void emit_formatted(mcp__log_record_t *record, const char *format, va_list args) {
+  char text[MCP__LOG_MESSAGE_BYTES], span[MCP__SPAN_SIZE];
+  if (record->trace_id == NULL)
+    add_current_trace(record, span);
+  mcp__log_format_message(text, format, args);
+  record->message = text;
+  emit(record);
+}
+
+static const char *unless_empty(const char *text) {
+  return *text != '\0' ? text : NULL;
+}
+
+void mcp_log_text(int level, const char *part, const mcp_span_t *span, const char *message,
+                  size_t message_len, const char *data, size_t data_len) {
+  if (!mcp_log_enabled(level))
+    return;
+  char text[MCP__LOG_MESSAGE_BYTES], current[MCP__SPAN_SIZE], note[MCP__LOG_NOTE_BYTES];
+  mcp__log_record_t record = {.level = level, .part = part, .message = text};
+  if (span == NULL) {
+    add_current_trace(&record, current);
+  } else {
+    record.trace_id = unless_empty(span->trace_id);
+    record.span_id = unless_empty(span->span_id);
+    record.parent_span_id = unless_empty(span->parent_id);
+  }
+  mcp__log_copy_message(text, message, message_len);
+  mcp__log_add_text(&record, data, data_len, note);
+  emit(&record);
 }
 
 void mcp_log(int level, const char *part, const char *format, ...) {
-  if (!is_enabled(level))
+  if (!mcp_log_enabled(level))
     return;
   mcp__log_record_t record = {.level = level, .part = part};
   va_list args;
   va_start(args, format);
-  emit(record, format, args);
+  emit_formatted(&record, format, args);
   va_end(args);
 }
 
 void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_val *data, const char *format,
                   ...) {
-  if (!is_enabled(level))
+  if (!mcp_log_enabled(level))
     return;
   mcp__log_record_t record = {.level = level, .part = part, .trace_id = trace_id};
   char note[MCP__LOG_NOTE_BYTES];
@@ -299,7 +355,7 @@ void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_
   mcp__log_add_data(&record, json, len, note);
   va_list args;
   va_start(args, format);
-  emit(record, format, args);
+  emit_formatted(&record, format, args);
   va_end(args);
   mcp__free(json);
 }

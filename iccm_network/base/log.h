@@ -38,6 +38,10 @@ enum { MCP__LOG_DATA_BYTES = 128 << 10, MCP__LOG_NOTE_BYTES = 48 };
 void mcp__log_add_data(mcp__log_record_t *record, const char *json, size_t len,
                        char note[MCP__LOG_NOTE_BYTES]);
 
+/* The same for text that the library has not written: if it is not JSON, only its size is logged. */
+void mcp__log_add_text(mcp__log_record_t *record, const char *json, size_t len,
+                       char note[MCP__LOG_NOTE_BYTES]);
+
 /* Sets the trace that records of mcp_log() on this thread belong to. Borrowed until it is cleared. NULL:
  * none. */
 void mcp__log_set_trace(const mcp__trace_t *trace);
@@ -46,5 +50,6 @@ void mcp__log_clear_trace(const mcp__trace_t *trace); /* no effect if another tr
 /* Formats the message of a record: valid UTF-8, truncated to the size of the buffer. */
 enum { MCP__LOG_MESSAGE_BYTES = 8192 };
 void mcp__log_format_message(char text[MCP__LOG_MESSAGE_BYTES], const char *format, va_list args);
+void mcp__log_copy_message(char text[MCP__LOG_MESSAGE_BYTES], const char *message, size_t len);
 
 #endif

@@ -23,6 +23,7 @@ static void std_free(void *memory, void *arg) {
 
 static mcp_allocator_t allocator = {.malloc_cb = std_malloc, .realloc_cb = std_realloc, .free_cb = std_free};
 static atomic_bool in_use; /* memory was allocated: the allocator can no longer be changed */
+static atomic_uint_fast64_t blocks;
 
 int mcp_set_allocator(const mcp_allocator_t *given) {
   if (atomic_load(&in_use))
@@ -37,7 +38,10 @@ int mcp_set_allocator(const mcp_allocator_t *given) {
 void *mcp__malloc(size_t size) {
   if (!atomic_load_explicit(&in_use, memory_order_relaxed))
     atomic_store(&in_use, true);
-  return allocator.malloc_cb(size > 0 ? size : 1, allocator.arg);
+  void *memory = allocator.malloc_cb(size > 0 ? size : 1, allocator.arg);
+  if (memory != NULL)
+    atomic_fetch_add_explicit(&blocks, 1, memory_order_relaxed);
+  return memory;
 }
 
 void *mcp__calloc(size_t size) {
@@ -52,8 +56,14 @@ void *mcp__realloc(void *memory, size_t size) {
 }
 
 void mcp__free(void *memory) {
-  if (memory != NULL)
-    allocator.free_cb(memory, allocator.arg);
+  if (memory == NULL)
+    return;
+  atomic_fetch_sub_explicit(&blocks, 1, memory_order_relaxed);
+  allocator.free_cb(memory, allocator.arg);
+}
+
+uint64_t mcp_memory_blocks(void) {
+  return atomic_load_explicit(&blocks, memory_order_relaxed);
 }
 
 char *mcp__strdup(const char *text) {

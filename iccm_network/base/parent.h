@@ -22,9 +22,10 @@ typedef struct mcp__child {
 typedef struct mcp__parent {
   mcp__child_t *children; /* that have not ended */
   mcp__trace_t trace;
-  size_t max_message;    /* maximum message size of its server; any thread */
-  atomic_bool cancelled; /* the response is no longer wanted; any thread */
-  bool on_pool;          /* its handler runs on a pool thread */
+  size_t max_message; /* maximum message size of its server; any thread */
+  /* Why the response is no longer wanted; MCP_CANCEL_NONE, which is 0: it is. Any thread. */
+  _Atomic(mcp_cancel_reason_t) cancelled;
+  bool on_pool; /* its handler runs on a pool thread */
 } mcp__parent_t;
 
 static inline mcp__parent_t *mcp__parent_of(mcp_call_t *call) {

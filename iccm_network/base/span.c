@@ -5,8 +5,9 @@
 
 #include <inttypes.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -35,4 +36,17 @@ uint64_t mcp__span_new(void) {
 
 void mcp__span_write(uint64_t span, char text[MCP__SPAN_SIZE]) {
   snprintf(text, MCP__SPAN_SIZE, "%016" PRIx64, span);
+}
+
+bool mcp__span_read(const char text[MCP__SPAN_SIZE], uint64_t *span) {
+  static const char digits[] = "0123456789abcdef";
+  size_t len = 0;
+  while (len < MCP__SPAN_SIZE - 1 && text[len] != '\0' && strchr(digits, text[len]) != NULL)
+    len++;
+  *span = 0;
+  if (text[len] != '\0' || (len != 0 && len != MCP__SPAN_SIZE - 1))
+    return false;
+  if (len > 0)
+    *span = strtoull(text, NULL, 16);
+  return true;
 }

@@ -3,6 +3,7 @@
 #ifndef MCP_SPAN_H
 #define MCP_SPAN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -19,5 +20,7 @@ typedef struct mcp__trace {
 } mcp__trace_t;
 
 void mcp__span_write(uint64_t span, char text[MCP__SPAN_SIZE]);
+/* Reads what mcp__span_write() wrote, or "", which is 0. False: text is something else. */
+bool mcp__span_read(const char text[MCP__SPAN_SIZE], uint64_t *span);
 
 #endif

@@ -122,7 +122,7 @@ static void on_log(int level, const char *part, const char *text, void *arg) {
 }
 
 static const mcp__stdio_events_t stdio_events = {bridge_on_host_line, bridge_on_host_line_discarded,
-                                                 bridge_on_host_eof, on_stdio_closed};
+                                                 bridge_on_host_eof, on_stdio_closed, NULL};
 
 static void begin(bridge_t *bridge) {
   static const int numbers[BRIDGE_SIGNALS] = {SIGINT, SIGTERM};

@@ -315,8 +315,10 @@ static int serve(bridge_t *bridge, const print_t *out) {
   while (!bridge->tried)
     uv_run(&bridge->loop, UV_RUN_ONCE);
   int status = mcp_server_start(bridge->server, &bridge->loop);
-  if (status == 0)
+  if (status == 0) {
+    mcp_server_reload_tls_on_sighup(bridge->server); /* an error is logged */
     return mcp_loop_run(&bridge->loop, stop, bridge) == 0 ? ICCM_OK : ICCM_USAGE;
+  }
   mcp_client_close(bridge->client, NULL, NULL);
   uv_run(&bridge->loop, UV_RUN_DEFAULT);
   return report_usage_error(bridge->options, out, "cannot listen on port %d: %s",

@@ -905,19 +905,38 @@ int mcp__client_send_request(mcp_client_t *client, mcp__request_spec_t *spec, yy
   return status;
 }
 
+/* Whether the options are valid, apart from the state of the parent. */
+static bool are_valid(const mcp_call_options_t *options) {
+  for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
+    if (options->reserved[i] != NULL)
+      return false;
+  if ((options->trace_id != NULL) + (options->parent != NULL) + (options->span != NULL) > 1)
+    return false;
+  return options->trace_id == NULL || is_trace_id(options->trace_id);
+}
+
+static int set_span(mcp__request_spec_t *spec, const mcp_span_t *span) {
+  bool ends = memchr(span->trace_id, '\0', sizeof span->trace_id) != NULL;
+  if (!ends || !mcp__span_read(span->span_id, &spec->span))
+    return UV_EINVAL;
+  if (*span->trace_id == '\0')
+    return 0;
+  spec->trace_id = span->trace_id;
+  return is_trace_id(span->trace_id) ? 0 : UV_EINVAL;
+}
+
 int mcp__request_spec_set_options(mcp__request_spec_t *spec, const mcp_call_options_t *options) {
   if (options == NULL)
     return 0;
-  for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
-    if (options->reserved[i] != NULL)
-      return UV_EINVAL;
-  if (options->trace_id != NULL && (options->parent != NULL || !is_trace_id(options->trace_id)))
+  if (!are_valid(options))
     return UV_EINVAL;
   spec->timeout_ms = options->timeout_ms;
   spec->trace_id = options->trace_id;
   spec->progress_cb = options->progress_cb;
   spec->progress_arg = options->progress_arg;
   spec->id = options->id;
+  if (options->span != NULL)
+    return set_span(spec, options->span);
   if (options->parent != NULL) {
     const mcp__parent_t *parent = mcp__parent_of(options->parent);
     spec->trace_id = parent->trace.id;
@@ -942,8 +961,8 @@ static int send_with_options(mcp_client_t *client, mcp__request_spec_t *spec,
     yyjson_mut_doc_free(params);
     return status;
   }
-  bool inherits = spec->tool != NULL && spec->trace_id == NULL && spec->parent == NULL;
-  if (inherits && *client->trace_id != '\0')
+  bool has_origin = options != NULL && (options->parent != NULL || options->span != NULL);
+  if (spec->tool != NULL && spec->trace_id == NULL && !has_origin && *client->trace_id != '\0')
     spec->trace_id = client->trace_id;
   return mcp__client_send_request(client, spec, params);
 }

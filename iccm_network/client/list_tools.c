@@ -52,11 +52,13 @@ static void fail_out_of_memory(mcp_client_t *client, listing_t *listing) {
 
 static void finish_with_list(mcp_client_t *client, listing_t *listing) {
   yyjson_doc *whole = yyjson_mut_doc_imut_copy(listing->tools, &listing->arena.alc);
-  mcp_result_t result = {.value = yyjson_doc_get_root(whole)};
+  char *value_text = NULL;
+  mcp_result_t result = {.value = yyjson_doc_get_root(whole), .value_text = &value_text};
   if (whole == NULL)
     fail_out_of_memory(client, listing);
   else
     finish(client, listing, &result);
+  mcp__free(value_text);
 }
 
 static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg);

@@ -73,7 +73,8 @@ static void add_unsent(mcp__requests_t *requests, request_t *request) {
   requests->unsent_bytes += request->text.len;
 }
 
-static void finish(mcp__requests_t *requests, request_t *request, const mcp_result_t *result) {
+static void finish(mcp__requests_t *requests, request_t *request, mcp_result_t *result) {
+  char *value_text = NULL;
   mcp_result_cb cb = request->cb;
   void *arg = request->arg;
   mcp__pending_remove(&requests->pending, &request->pending_call);
@@ -82,7 +83,9 @@ static void finish(mcp__requests_t *requests, request_t *request, const mcp_resu
     remove_unsent(requests, request);
   mcp__buf_deinit(&request->text);
   mcp__free(request);
+  result->value_text = &value_text;
   cb(requests->client, result, arg);
+  mcp__free(value_text);
 }
 
 static void fail_request(mcp__requests_t *requests, request_t *request, int status, const char *problem) {

@@ -216,6 +216,31 @@ MCP_EXPORT void mcp_log(int level, const char *part, const char *format, ...) MC
 MCP_EXPORT void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_val *data,
                              const char *format, ...) MCP_PRINTF(5, 6);
 
+/* The position of a call in its trace, as text that ends with NUL; "" where a part is unknown. It holds no
+ * pointer: you can copy it, pass it to another thread, and keep it longer than the call. Filled by
+ * mcp_call_span(). A span that is all zeros belongs to no trace. */
+typedef struct mcp_span {
+  char trace_id[129]; /* the trace id, at most 128 bytes of UTF-8 */
+  char span_id[17];   /* the id of the call, 16 hexadecimal digits in lower case */
+  char parent_id[17]; /* the id of the call that it was made for, at most 16 bytes */
+} mcp_span_t;
+
+/* Returns true if a line of this level would be written to stderr or the log handler, or sent to Godot. Use
+ * it before you compose a line that is expensive. level is a MCP_LOG_... constant; another value returns
+ * false. The result can change at any time. Any thread. */
+MCP_EXPORT bool mcp_log_enabled(int level);
+
+/* Writes one line to the log, otherwise like mcp_log(), for languages without printf().
+ *
+ * level is a MCP_LOG_... constant. part is as for mcp_log(). span is the call that the line belongs to, also
+ * one that has ended; NULL means the call whose handler runs on this thread, if any. message has message_len
+ * bytes, of which at most 8 KiB are written; NUL and bytes that are not UTF-8 become "?". data is JSON text
+ * of data_len bytes, or NULL with 0 for none: text that is not JSON, or longer than 128 KiB, is replaced by
+ * its size. Secrets in data are redacted as by mcp_log_data(). All texts are borrowed until the function
+ * returns. Any thread. */
+MCP_EXPORT void mcp_log_text(int level, const char *part, const mcp_span_t *span, const char *message,
+                             size_t message_len, const char *data, size_t data_len);
+
 /* Adds a name whose values are secrets, for the whole process. Call it before the first server starts.
  * name has 1 to 63 bytes, at least one of them a letter or digit. Up to 59 names can be added. Returns 0
  * or:
@@ -269,6 +294,11 @@ typedef struct mcp_allocator {
  * Any thread, one at a time. */
 MCP_EXPORT int mcp_set_allocator(const mcp_allocator_t *allocator);
 
+/* Returns the number of blocks of memory that the library holds at the moment: those it has taken from its
+ * allocator and not given back. Use it in tests, to find leaks: after an equal amount of work it is the same
+ * again, apart from memory that servers and clients keep for reuse until they are freed. Any thread. */
+MCP_EXPORT uint64_t mcp_memory_blocks(void);
+
 /* Makes the library ignore its environment variables (ICCM_..., GODOT_URL, LOG_LEVEL, LOGGING_ENABLED),
  * for a program that embeds it. Call it before any other function of the library. Servers and clients then
  * have their defaults, the log shows INFO and above, and log lines are sent only to an address set by
@@ -300,10 +330,11 @@ MCP_EXPORT yyjson_doc *mcp_json_read(const char *text, size_t len);
  * given.
  *
  * The handler must end the call with exactly one of mcp_call_reply(), mcp_call_reply_text(),
- * mcp_call_reply_content(), mcp_call_tool_error() and mcp_call_fail(), before or after it returns, also if
- * the call has been cancelled (see mcp_call_cancelled()). A server has at most 65,536 calls that are not
- * ended; further callers get MCP_TOOL_ERROR. The handler runs on the loop thread and must not block; that of
- * a MCP_TOOL_BLOCKING tool runs on a pool thread. */
+ * mcp_call_reply_content(), mcp_call_reply_content_text(), mcp_call_tool_error(), mcp_call_fail() and
+ * mcp_call_fail_text(), before or after it returns, also if the call has been cancelled (see
+ * mcp_call_cancelled()). A server has at most 65,536 calls that are not ended; further callers get
+ * MCP_TOOL_ERROR. The handler runs on the loop thread and must not block; that of a MCP_TOOL_BLOCKING tool
+ * runs on a pool thread. */
 typedef void (*mcp_tool_cb)(mcp_call_t *call, yyjson_val *args, void *arg);
 
 /* The flags of a tool. */
@@ -344,7 +375,7 @@ typedef struct mcp_tool {
   /* The JSON Schema of the arguments, as text; it must have "type":"object". NULL means any object. */
   const char *input_schema;
   mcp_tool_cb handler; /* handles the calls */
-  void *arg;           /* passed to the handler; borrowed */
+  void *arg;           /* passed to the handler; borrowed, see destroy */
   unsigned flags;      /* MCP_TOOL_... constants, combined by | */
   const char *title;   /* the name shown to users, or NULL */
   /* The JSON Schema of an object that every result must match. For a result that does not match, the
@@ -365,7 +396,13 @@ typedef struct mcp_tool {
    * one of them gets the error -32021, whose data names those that are missing; older versions are not
    * checked. NULL means none. */
   const char *client_capabilities;
-  const void *reserved[5]; /* must be zero */
+  /* Called with arg exactly once, when the library no longer uses it: when the tool was removed or its server
+   * freed, and all of its calls have been ended; or when the function that was given the tool fails, before
+   * it returns. It runs on the loop thread, or, if a blocking handler outlives its server, on the pool
+   * thread. It must not call functions of the library other than mcp_log(). NULL means that nothing is
+   * called. */
+  void (*destroy)(void *arg);
+  const void *reserved[4]; /* must be zero */
 } mcp_tool_t;
 
 /* The last element of a table of tools. */
@@ -384,8 +421,9 @@ typedef struct mcp_tool {
  *
  * name has 1 to 256 bytes; it is also the component of the server's log lines. version is any UTF-8 text.
  * port is 0 to 65535; port 0 picks a free one (see mcp_server_port()). Everything is copied, except that the
- * arg of each tool stays borrowed. The server reads its settings from the environment (ICCM_..., see
- * docs/api.md), unless mcp_ignore_environment() was called.
+ * arg of each tool stays borrowed (see mcp_tool_t.destroy, which is also called if this function fails). The
+ * server reads its settings from the environment (ICCM_..., see docs/api.md), unless mcp_ignore_environment()
+ * was called.
  *
  * Returns the server, which you free by mcp_server_free(). Returns NULL if name, version, port, a tool or
  * an environment variable is invalid, or memory is exhausted; mcp_last_error() and the log have the
@@ -468,9 +506,8 @@ MCP_EXPORT int mcp_server_set_auth_token(mcp_server_t *server, const char *token
 
 /* Makes the server use TLS 1.2 and 1.3 only: wss://, and https:// for the pages. Both files are PEM.
  * cert_file holds the certificate, followed by the intermediate certificates; key_file holds its private
- * key, without a password. The server reads the files at this call, and again at SIGHUP: new connections
- * then use the new content. If that is invalid, the log has the reason and the server continues with the
- * old content. If both are NULL, the server does not use TLS. Default: ICCM_TLS_CERT and ICCM_TLS_KEY, or
+ * key, without a password. The server reads the files at this call, and again by mcp_server_reload_tls(). If
+ * both are NULL, the server does not use TLS. Default: ICCM_TLS_CERT and ICCM_TLS_KEY, or
  * NULL. Returns 0 or:
  * - MCP_ESTATE: the server is started.
  * - MCP_EINVAL: only one of them is NULL, or a file is invalid; mcp_last_error() names the file and the
@@ -479,6 +516,16 @@ MCP_EXPORT int mcp_server_set_auth_token(mcp_server_t *server, const char *token
  *
  * Loop thread. */
 MCP_EXPORT int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file);
+
+/* Reads the files of mcp_server_set_tls(), or of ICCM_TLS_CERT and ICCM_TLS_KEY, again. New connections use
+ * the new content. If it is invalid, the server continues with the old content. mcp_server_run() does this at
+ * SIGHUP; a program with its own loop decides itself when. At any time. Returns 0 or:
+ * - MCP_ESTATE: the server does not use TLS.
+ * - MCP_EINVAL: a file is invalid; mcp_last_error() and the log have the reason.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
+MCP_EXPORT int mcp_server_reload_tls(mcp_server_t *server);
 
 /* Sets the number of connections that one address may open in a second; further ones get 503. All IPv6
  * addresses of a /64 network count as one. connects is 0 to 1,000,000; 0 means no limit. If you want a limit,
@@ -509,9 +556,9 @@ MCP_EXPORT int mcp_server_set_max_messages_per_second(mcp_server_t *server, int 
  * Loop thread. */
 MCP_EXPORT int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);
 
-/* Sets how long a stop waits for calls in flight (see mcp_server_stop()). timeout_ms may be 0. Default:
- * 3,000; there is no environment variable. Returns 0, or MCP_ESTATE if the server is started. Loop
- * thread. */
+/* Sets how long a stop waits for calls in flight (see mcp_server_stop()). timeout_ms may be 0. It can
+ * also be set while the server runs, until the stop begins. Default: 3,000; there is no environment variable.
+ * Returns 0, or MCP_ESTATE if the server is stopping. Loop thread. */
 MCP_EXPORT int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);
 
 /* Sets the address of the Godot that receives the server's log lines, with the server's name as component.
@@ -617,8 +664,8 @@ MCP_EXPORT void mcp_metric_set(mcp_metric_t *metric, const char *label_value, do
 
 /* Adds a tool to a server, before or after its start. Connections of protocol version 2025-03-26 or newer
  * receive notifications/tools/list_changed. The tool is copied; its arg is borrowed until the tool is
- * removed and its calls in flight have been ended, or until the server is freed. Returns 0; on failure
- * nothing has changed:
+ * removed and its calls in flight have been ended, or until the server is freed (see mcp_tool_t.destroy,
+ * which is also called if this function fails). Returns 0; on failure nothing has changed:
  * - MCP_ESTATE: the server is stopping.
  * - MCP_EINVAL: the tool has no name.
  * - MCP_ETOOL: the definition is invalid, or the name is in use; the log has the reason.
@@ -638,7 +685,8 @@ MCP_EXPORT int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool)
 MCP_EXPORT int mcp_server_remove_tool(mcp_server_t *server, const char *name);
 
 /* Runs the server on a private loop until SIGTERM or SIGINT, then stops it gracefully. A second signal
- * ends the process at once with status 128 + its number. Returns 0 after the stop, or a code:
+ * ends the process at once with status 128 + its number. If the server uses TLS, SIGHUP calls
+ * mcp_server_reload_tls(). Returns 0 after the stop, or a code:
  * - MCP_ETIMEOUT: the server has stopped, but a blocking handler is still running. You can free the server,
  *   but not the objects that the handler uses; then end the process.
  * - MCP_ESTATE: the server is started already.
@@ -664,7 +712,8 @@ MCP_EXPORT int mcp_server_run(mcp_server_t *server);
 MCP_EXPORT int mcp_server_run_stdio(mcp_server_t *server);
 
 /* Starts the server on your loop: binds and listens at once, and serves while the loop runs. loop is
- * borrowed until the server has stopped. Returns 0. On failure returns a code, the server does not listen,
+ * borrowed until the server has stopped. It may be a loop that another event loop drives (docs/api.md). No
+ * signal is handled. Returns 0. On failure returns a code, the server does not listen,
  * and the loop must run once more before it is closed:
  * - MCP_ESTATE: the server is started already.
  * - MCP_EADDRINUSE, MCP_EACCES, MCP_ENOMEM or another system error: the server could not start; the log
@@ -741,12 +790,27 @@ MCP_EXPORT bool mcp_arg_bool(yyjson_val *args, const char *name, bool fallback);
  * or the header X-Trace-ID, in this order. Borrowed until the call is ended. Thread of the call. */
 MCP_EXPORT const char *mcp_call_trace_id(const mcp_call_t *call);
 
+/* Copies the position of the call in its trace to *span, for lines and calls of other threads, or after the
+ * end of the call. Parts that are unknown, and a parent_id of more than 16 bytes, are "". Thread of the call.
+ */
+MCP_EXPORT void mcp_call_span(const mcp_call_t *call, mcp_span_t *span);
+
+/* Returns the arguments of the call as JSON text; *len receives its length. They are written at this call,
+ * which costs time and memory: call it once. The text is borrowed until the call is ended, and ends with NUL.
+ * Returns NULL, and 0 in *len, if memory is exhausted. Thread of the call. */
+MCP_EXPORT const char *mcp_call_args_text(mcp_call_t *call, size_t *len);
+
 /* Writes one line about this call to the log, with its trace id, its span and the span of its parent.
  *
  * level, format and secrets in data are as for mcp_log_data(). data is a value of mcp_call_doc(), or NULL.
  * For a tool with MCP_TOOL_LOG_TRAFFIC the line is written to stderr only. Thread of the call. */
 MCP_EXPORT void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char *format, ...)
     MCP_PRINTF(4, 5);
+
+/* Writes one line about this call to the log, otherwise like mcp_call_log(), for languages without printf().
+ * message and data are as for mcp_log_text(). Thread of the call. */
+MCP_EXPORT void mcp_call_log_text(mcp_call_t *call, int level, const char *message, size_t message_len,
+                                  const char *data, size_t data_len);
 
 /* Returns the document of the call, in which you build its result. The call owns its memory; it is invalid
  * once the call is ended. Thread of the call. */
@@ -777,6 +841,19 @@ MCP_EXPORT int mcp_call_progress(mcp_call_t *call, double progress, double total
  * passed, or the shutdown timeout of a stopping server has passed. The handler must still end the call.
  * Thread of the call. */
 MCP_EXPORT bool mcp_call_cancelled(const mcp_call_t *call);
+
+/* Why a call was cancelled. */
+typedef enum mcp_cancel_reason {
+  MCP_CANCEL_NONE,         /* it is not cancelled */
+  MCP_CANCEL_REQUESTED,    /* the caller cancelled it */
+  MCP_CANCEL_DISCONNECTED, /* the caller's connection is gone */
+  MCP_CANCEL_DEADLINE,     /* the deadline of the call has passed */
+  MCP_CANCEL_STOPPING      /* the server is stopping, and its shutdown timeout has passed */
+} mcp_cancel_reason_t;
+
+/* Returns why the call was cancelled: the first reason, if several apply. MCP_CANCEL_NONE means that
+ * mcp_call_cancelled() is false. Thread of the call. */
+MCP_EXPORT mcp_cancel_reason_t mcp_call_cancel_reason(const mcp_call_t *call);
 
 /* Calls cb when mcp_call_cancelled() becomes true: on the loop thread, at most once, and never after the
  * call was ended. If it is true already, cb runs in the next iteration of the loop. cb may end the call.
@@ -824,6 +901,14 @@ MCP_EXPORT int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t le
 MCP_EXPORT int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *content, yyjson_mut_val *structured,
                                       bool is_error);
 
+/* Ends the call with MCP content blocks that are JSON text, otherwise like mcp_call_reply_content().
+ *
+ * content has content_len bytes. structured has structured_len bytes, or is NULL with 0 for none. Both are
+ * borrowed until the function returns, and are checked: a text that is not valid JSON has the error
+ * MCP_EENCODE. Thread of the call. */
+MCP_EXPORT int mcp_call_reply_content_text(mcp_call_t *call, const char *content, size_t content_len,
+                                           const char *structured, size_t structured_len, bool is_error);
+
 /* Ends the call with a tool error, MCP_TOOL_ERROR: the tool ran, but failed. format and its arguments, as
  * for printf(), make a message for the caller, cut at 1,023 bytes; it must not contain paths or SQL. The
  * caller gets a JSON-RPC error on protocol version 2024-11-05 and for direct calls, otherwise a result
@@ -851,6 +936,15 @@ MCP_EXPORT int mcp_call_tool_error(mcp_call_t *call, const char *format, ...) MC
 MCP_EXPORT int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, ...)
     MCP_PRINTF(4, 5);
 
+/* Ends the call with a JSON-RPC error, otherwise like mcp_call_fail(), for languages without printf(). With
+ * MCP_TOOL_ERROR and no data it is mcp_call_tool_error().
+ *
+ * message has message_len bytes; it is cut at 1,023 bytes and at a NUL. data is JSON text of data_len bytes,
+ * or NULL with 0 for none; a text that is not valid JSON has the error MCP_EENCODE, and the caller gets the
+ * error without data. Both are borrowed until the function returns. Thread of the call. */
+MCP_EXPORT int mcp_call_fail_text(mcp_call_t *call, int code, const char *message, size_t message_len,
+                                  const char *data, size_t data_len);
+
 /* ---- Client ---------------------------------------------------------------------------------------- */
 
 /* The result of a call. Everything is borrowed until the callback returns. Later versions may add members
@@ -868,7 +962,13 @@ typedef struct mcp_result {
   size_t text_len;  /* the length of text in bytes */
   /* A one-line error message if status is not 0 or is_error is true; otherwise NULL. */
   const char *message;
+  char **value_text; /* used by mcp_result_value_text() alone */
 } mcp_result_t;
+
+/* Returns the value of a result that a callback receives, as JSON text; *len receives its length. The text is
+ * borrowed until the callback returns, and ends with NUL. Returns NULL, and 0 in *len, if the result has no
+ * value, was not made by the library, or memory is exhausted. Loop thread. */
+MCP_EXPORT const char *mcp_result_value_text(const mcp_result_t *result, size_t *len);
 
 /* Reports that a client is closed. Runs on the loop thread. It may free the client. */
 typedef void (*mcp_client_cb)(mcp_client_t *client, void *arg);
@@ -1017,7 +1117,7 @@ typedef struct mcp_call_options {
   /* The time for connecting, handshake and response together. Default: 30,000. */
   uint64_t timeout_ms;
   /* The trace id, 1 to 128 bytes of UTF-8, otherwise the function returns MCP_EINVAL. Not together with
-   * parent, which has its own. Default: that of mcp_client_set_trace_id(). */
+   * parent or span, which have their own. Default: that of mcp_client_set_trace_id(). */
   const char *trace_id;
   /* The call being served for which this call is made; borrowed. The peer receives the trace id and the span
    * of parent. If the caller of parent disconnects or cancels, or the deadline of parent passes, this call is
@@ -1032,7 +1132,12 @@ typedef struct mcp_call_options {
   /* The variable that receives the id for mcp_client_cancel(), before the function returns. Ids begin at 1
    * and are never reused. Default: NULL. */
   uint64_t *id;
-  const void *reserved[4]; /* must be zero, otherwise the function returns MCP_EINVAL */
+  /* The span of the call being served for which this call is made, if that call has ended, or is served on
+   * another thread: the peer receives its trace id and span, and nothing else connects the two calls. Not
+   * together with trace_id or parent. A span that was not filled by mcp_call_span() must have its form,
+   * otherwise the function returns MCP_EINVAL. Default: NULL. */
+  const mcp_span_t *span;
+  const void *reserved[3]; /* must be zero, otherwise the function returns MCP_EINVAL */
 } mcp_call_options_t;
 
 /* Calls a tool. args is a document whose root is the object of arguments; it is stolen. NULL means no
@@ -1067,11 +1172,18 @@ typedef struct mcp_call_options {
 MCP_EXPORT int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
                                const mcp_call_options_t *options, mcp_result_cb cb, void *arg);
 
+/* Calls a tool with arguments that are JSON text, otherwise like mcp_client_call().
+ *
+ * args has args_len bytes and is borrowed until the function returns; NULL with 0 means no arguments. If it
+ * is not valid JSON, the function returns MCP_EENCODE, and mcp_last_error() has the reason. Loop thread. */
+MCP_EXPORT int mcp_client_call_text(mcp_client_t *client, const char *tool, const char *args, size_t args_len,
+                                    const mcp_call_options_t *options, mcp_result_cb cb, void *arg);
+
 /* Sends a request of any method, such as "tools/list" or "ping". The value that cb receives is the whole
  * result.
  *
  * params is a document; it is stolen. NULL means no params. options may be NULL, as for mcp_client_call().
- * A trace id is sent only if the options have trace_id or parent. The client sends it, and the token of
+ * A trace id is sent only if the options have trace_id, parent or span. The client sends it, and the token of
  * progress_cb, in params._meta, where they replace members of the same names; params must then be an object,
  * otherwise the function returns MCP_EINVAL.
  *
@@ -1079,6 +1191,14 @@ MCP_EXPORT int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mu
  * the codes of mcp_client_call(). Loop thread. */
 MCP_EXPORT int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params,
                                   const mcp_call_options_t *options, mcp_result_cb cb, void *arg);
+
+/* Sends a request with params that are JSON text, otherwise like mcp_client_request().
+ *
+ * params has params_len bytes and is borrowed until the function returns; NULL with 0 means no params. If it
+ * is not valid JSON, the function returns MCP_EENCODE, and mcp_last_error() has the reason. Loop thread. */
+MCP_EXPORT int mcp_client_request_text(mcp_client_t *client, const char *method, const char *params,
+                                       size_t params_len, const mcp_call_options_t *options, mcp_result_cb cb,
+                                       void *arg);
 
 /* Requests tools/list, page by page. The value that cb receives is one array of all tools.
  *

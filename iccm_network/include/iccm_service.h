@@ -85,6 +85,15 @@ MCP_EXPORT int mcp_service_command_line(int argc, char **argv, const char *name,
  * reason, and on_stop is called at once. The calling thread becomes the loop thread. */
 MCP_EXPORT int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg);
 
+/* Makes SIGHUP call mcp_server_reload_tls() until the server stops, for a service that starts its server on
+ * its own loop; mcp_server_run() does this itself. Call it once after mcp_server_start(). Without TLS nothing
+ * changes: SIGHUP then ends the process. Returns 0 or:
+ * - MCP_ESTATE: the server is not started, or is stopping.
+ * - another system error: the signal cannot be handled.
+ *
+ * Loop thread. */
+MCP_EXPORT int mcp_server_reload_tls_on_sighup(mcp_server_t *server);
+
 /* ---- Times and ids -----------------------------------------------------------------------------------
  * Points in time are in microseconds since 1970-01-01T00:00:00Z. */
 

@@ -286,7 +286,7 @@ static int add_members(const builder_t *builder) {
   return status == 0 ? add_checked(builder, "icons", given->icons, icons_rule) : status;
 }
 
-static int make_tool(const mcp_tool_t *given, mcp__tool_t **out, char *problem, size_t size) {
+static int build(const mcp_tool_t *given, mcp__tool_t **out, char *problem, size_t size) {
   builder_t builder = {given, NULL, problem, size};
   const char *wrong =
       !is_valid_name(given->name)          ? "the name must be 1 to 128 characters of A-Z a-z 0-9 _ - ."
@@ -316,6 +316,26 @@ static int make_tool(const mcp_tool_t *given, mcp__tool_t **out, char *problem, 
   return status;
 }
 
+void mcp__tool_destroy_arg(const mcp_tool_t *given) {
+  if (given->destroy != NULL)
+    given->destroy(given->arg);
+}
+
+void mcp__tools_destroy_args(const mcp_tool_t *given) {
+  for (; given->name != NULL; given++)
+    mcp__tool_destroy_arg(given);
+}
+
+/* Takes over the arg, also on error. */
+static int make_tool(const mcp_tool_t *given, mcp__tool_t **out, char *problem, size_t size) {
+  int status = build(given, out, problem, size);
+  if (status == 0)
+    (*out)->destroy = given->destroy;
+  else
+    mcp__tool_destroy_arg(given);
+  return status;
+}
+
 mcp__tool_t *mcp__tool_hold(mcp__tool_t *tool) {
   atomic_fetch_add_explicit(&tool->users, 1, memory_order_relaxed);
   return tool;
@@ -324,6 +344,8 @@ mcp__tool_t *mcp__tool_hold(mcp__tool_t *tool) {
 void mcp__tool_release(mcp__tool_t *tool) {
   if (tool == NULL || atomic_fetch_sub(&tool->users, 1) > 1)
     return;
+  if (tool->destroy != NULL)
+    tool->destroy(tool->arg);
   mcp__free(tool->name);
   mcp__schema_free(tool->schema);
   mcp__schema_free(tool->output);
@@ -411,18 +433,26 @@ static void append_tool(mcp__tools_t *tools, mcp__tool_t *tool) {
   tools->table[tools->count++] = tool;
 }
 
+static int make_and_append(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t problem_size) {
+  mcp__tool_t *tool;
+  int status = make_tool(given, &tool, problem, problem_size);
+  if (status != 0)
+    return status;
+  tool->number = ++tools->last_number;
+  append_tool(tools, tool);
+  return 0;
+}
+
 /* Adds the given tools and completes the table. On error, problem is the message. */
 static int make_table(mcp__tools_t *tools, const mcp_tool_t *given, size_t count, char *problem,
                       size_t problem_size) {
   const char *duplicate = NULL;
   int status = 0;
-  for (size_t i = 0; status == 0 && i < count; i++) {
-    mcp__tool_t *tool;
-    status = make_tool(&given[i], &tool, problem, problem_size);
-    if (status == 0) {
-      tool->number = ++tools->last_number;
-      append_tool(tools, tool);
-    }
+  for (size_t i = 0; i < count; i++) {
+    if (status == 0)
+      status = make_and_append(tools, &given[i], problem, problem_size);
+    else
+      mcp__tool_destroy_arg(&given[i]);
   }
   if (status == 0)
     status = index_table(tools, &duplicate);
@@ -442,6 +472,8 @@ int mcp__tools_init(mcp__tools_t *tools, const mcp_tool_t *given, char *problem,
   if (status == 0) {
     problem[0] = '\0';
     status = make_table(tools, given, count, problem, problem_size);
+  } else {
+    mcp__tools_destroy_args(given);
   }
   if (status != 0)
     mcp__tools_deinit(tools);
@@ -474,6 +506,7 @@ int mcp__tools_add(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, 
   int status = begin_table(&next, tools->count + 1, tools);
   if (status != 0) {
     snprintf(problem, problem_size, "out of memory");
+    mcp__tool_destroy_arg(given);
     return status;
   }
   for (size_t i = 0; i < tools->count; i++)

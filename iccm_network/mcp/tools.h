@@ -17,6 +17,7 @@ typedef struct mcp__tool {
   mcp__buf_t list_entry_output;   /* its outputSchema member */
   mcp_tool_cb handler;
   void *arg;
+  void (*destroy)(void *arg); /* NULL: nothing to call */
   unsigned flags;
   mcp__tool_headers_t headers;
   yyjson_doc *client_capabilities; /* that a client needs; NULL: none */
@@ -34,12 +35,19 @@ typedef struct mcp__tools {
   uint64_t last_number, last_cursor;
 } mcp__tools_t;
 
-/* Copies and validates a table that ends with MCP_TOOL_END. 0, UV_ENOMEM, or MCP_ETOOL with a problem that
- * names the tool and the member. */
+/* Of tools that do not enter a table. */
+void mcp__tool_destroy_arg(const mcp_tool_t *given);
+void mcp__tools_destroy_args(const mcp_tool_t *given); /* up to MCP_TOOL_END */
+
+/* Copies and validates a table that ends with MCP_TOOL_END. Takes over the args of the given tools, also on
+ * error, and destroys each once. 0, UV_ENOMEM, or MCP_ETOOL with a problem that names the tool and the
+ * member.
+ */
 int mcp__tools_init(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t problem_size);
 void mcp__tools_deinit(mcp__tools_t *tools); /* a zeroed table is fine */
 
-/* Adds or removes a tool. 0, an error as above, or UV_ENOENT. On error the table is unchanged. */
+/* Adds a tool, whose arg it takes over as above, or removes one. 0, an error as above, or UV_ENOENT. On error
+ * the table is unchanged. */
 int mcp__tools_add(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t problem_size);
 int mcp__tools_remove(mcp__tools_t *tools, const char *name);
 

@@ -109,6 +109,15 @@ static void free_call(mcp_call_t *call) {
   mcp__free(call);
 }
 
+/* A spare call keeps its tool until it is acquired again, for the log line of a second end; but not the arg
+ * of a tool whose component waits to destroy it. */
+static void release_arg(mcp_call_t *call) {
+  if (call->tool == NULL || call->tool->destroy == NULL)
+    return;
+  mcp__tool_release(call->tool);
+  call->tool = NULL;
+}
+
 void mcp__call_release(mcp_call_t *call) {
   mcp__log_clear_trace(&call->parent.trace); /* later log lines of the thread do not belong to this call */
   mcp__calls_t *calls = call->calls;
@@ -131,12 +140,12 @@ void mcp__call_release(mcp_call_t *call) {
   call->caller = NULL;
   call->doc = NULL;
   call->on_cancel = NULL;
-  enter(call,
-        MCP__CALL_SPARE); /* keeps its tool until it is acquired again, for the log line of a second end */
+  release_arg(call);
+  enter(call, MCP__CALL_SPARE);
   call->no_response = call->parent.on_pool = false;
   call->failure = 0;
   call->failure_text = NULL;
-  atomic_store_explicit(&call->parent.cancelled, false, memory_order_relaxed);
+  atomic_store_explicit(&call->parent.cancelled, MCP_CANCEL_NONE, memory_order_relaxed);
   atomic_store_explicit(&call->do_not_start, false, memory_order_relaxed);
   call->next = calls->spare;
   calls->spare = call;
@@ -322,8 +331,9 @@ void mcp__calls_detach(mcp__calls_t *calls) {
 /* ---- cancellation ---------------------------------------------------------------------------------- */
 
 /* No handler has to end a waiting call. */
-static void cancel(mcp_call_t *call) {
-  atomic_store(&call->parent.cancelled, true);
+static void cancel(mcp_call_t *call, mcp_cancel_reason_t reason) {
+  if (atomic_load(&call->parent.cancelled) == MCP_CANCEL_NONE)
+    atomic_store(&call->parent.cancelled, reason);
   if (is_waiting(call)) {
     finish(call);
     return;
@@ -335,14 +345,18 @@ static void cancel(mcp_call_t *call) {
     cb(call, call->on_cancel_arg); /* may end the call */
 }
 
-void mcp__call_abandon(mcp_call_t *call) {
+static void abandon(mcp_call_t *call, mcp_cancel_reason_t reason) {
   leave_caller(call);
-  cancel(call);
+  cancel(call, reason);
+}
+
+void mcp__call_abandon(mcp_call_t *call) {
+  abandon(call, MCP_CANCEL_DISCONNECTED);
 }
 
 void mcp__call_cancel(mcp_call_t *call) {
   atomic_store(&call->do_not_start, true);
-  cancel(call);
+  cancel(call, MCP_CANCEL_REQUESTED);
 }
 
 void mcp__caller_abandon(mcp__caller_t *caller) {
@@ -605,6 +619,31 @@ static int end_with_error(mcp_call_t *call, yyjson_mut_val *blocks, const conten
   return end_failing(call, &failure, 0);
 }
 
+/* Reads JSON text into a value of the call's document. Returns why it cannot be read, or NULL. */
+static const char *read_text(mcp_call_t *call, const char *json, size_t len, yyjson_mut_val **value) {
+  mcp__json_error_t error = {0};
+  yyjson_doc *doc = json != NULL ? mcp__json_read(json, len, &mcp__json_alc, &error) : NULL;
+  *value = yyjson_val_mut_copy(mcp_call_doc(call), yyjson_doc_get_root(doc));
+  const char *problem = json == NULL                           ? "it is NULL"
+                        : doc == NULL                          ? error.message
+                        : *value == NULL || call->arena.failed ? "out of memory"
+                                                               : NULL;
+  yyjson_doc_free(doc);
+  return problem;
+}
+
+int mcp_call_reply_content_text(mcp_call_t *call, const char *content, size_t content_len,
+                                const char *structured, size_t structured_len, bool is_error) {
+  yyjson_mut_val *blocks, *object = NULL;
+  if (is_second_end(call))
+    return MCP_ESTATE;
+  const char *problem = read_text(call, content, content_len, &blocks);
+  if (problem == NULL && structured != NULL)
+    problem = read_text(call, structured, structured_len, &object);
+  return problem != NULL ? end_unwritable(call, problem)
+                         : mcp_call_reply_content(call, blocks, object, is_error);
+}
+
 int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_val *structured,
                            bool is_error) {
   char problem[MESSAGE_BYTES];
@@ -639,6 +678,20 @@ static void make_valid_utf8(char *text, int code) {
     snprintf(text, MESSAGE_BYTES, "%s", mcp_strerror(code));
 }
 
+static void use_text_of_code(const mcp_call_t *call, int code, char *text) {
+  mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s failed with the message NULL", call->tool->name);
+  snprintf(text, MESSAGE_BYTES, "%s", mcp_strerror(code));
+}
+
+/* status: of the data, which is omitted if it cannot be written */
+static int end_failed_with(mcp_call_t *call, int code, char *text, yyjson_mut_val *data, int status) {
+  make_valid_utf8(text, code);
+  failure_t failure = {.code = code, .text = text};
+  if (data != NULL && !call->arena.failed)
+    failure.data = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &failure.data_len, NULL);
+  return end_failing(call, &failure, data != NULL && failure.data == NULL ? MCP_EENCODE : status);
+}
+
 static int end_failed(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, va_list args) {
   char text[MESSAGE_BYTES];
   if (is_second_end(call))
@@ -646,14 +699,25 @@ static int end_failed(mcp_call_t *call, int code, yyjson_mut_val *data, const ch
   if (format != NULL)
     vsnprintf(text, sizeof text, format, args);
   else
-    mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s failed with the message NULL", call->tool->name);
-  if (format == NULL)
-    snprintf(text, sizeof text, "%s", mcp_strerror(code));
-  make_valid_utf8(text, code);
-  failure_t failure = {.code = code, .text = text};
-  if (data != NULL && !call->arena.failed)
-    failure.data = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &failure.data_len, NULL);
-  return end_failing(call, &failure, data != NULL && failure.data == NULL ? MCP_EENCODE : 0);
+    use_text_of_code(call, code, text);
+  return end_failed_with(call, code, text, data, 0);
+}
+
+int mcp_call_fail_text(mcp_call_t *call, int code, const char *message, size_t message_len, const char *data,
+                       size_t data_len) {
+  char text[MESSAGE_BYTES];
+  yyjson_mut_val *value = NULL;
+  if (is_second_end(call))
+    return MCP_ESTATE;
+  if (message != NULL)
+    snprintf(text, sizeof text, "%.*s", message_len < sizeof text ? (int)message_len : MESSAGE_BYTES,
+             message);
+  else
+    use_text_of_code(call, code, text);
+  const char *problem = data != NULL ? read_text(call, data, data_len, &value) : NULL;
+  if (problem != NULL)
+    mcp_log(MCP_LOG_ERROR, "call", "the error data of the tool %s is omitted: %s", call->tool->name, problem);
+  return end_failed_with(call, code, text, problem == NULL ? value : NULL, problem != NULL ? MCP_EENCODE : 0);
 }
 
 int mcp_call_tool_error(mcp_call_t *call, const char *format, ...) {
@@ -672,19 +736,20 @@ int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *
   return status;
 }
 
-void mcp__call_time_out(mcp_call_t *call, const char *reason) {
-  failure_t failure = {.code = MCP_INTERNAL_ERROR, .text = reason};
+static void time_out(mcp_call_t *call, mcp_cancel_reason_t reason) {
+  failure_t failure = {.code = MCP_INTERNAL_ERROR,
+                       .text = reason == MCP_CANCEL_STOPPING ? "the server is stopping" : "timed out"};
   mcp__caller_t *caller = call->caller;
   if (count(call, atomic_load(&call->parent.cancelled) ? MCP__CALL_CANCELLED : MCP__CALL_TIMED_OUT))
-    log_end(call, failure.code, reason);
+    log_end(call, failure.code, failure.text);
   leave_caller(call); /* first, as in end_call() */
   if (caller != NULL && !call->no_response && !atomic_load(&call->parent.cancelled))
     caller->events->respond(caller, call->origin, &call->to, render_failure, &failure);
   atomic_store(&call->do_not_start, true);
-  mcp__call_abandon(call);
+  abandon(call, reason);
 }
 
-void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, const char *reason) {
+void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, mcp_cancel_reason_t reason) {
   uint64_t now_ms = uv_now(calls->loop);
   calls->next = calls->oldest;
   for (mcp_call_t *call; (call = calls->next) != NULL;) {
@@ -692,7 +757,7 @@ void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, const char *reaso
       return;
     calls->next = call->newer;
     if (call->caller != NULL || call->on_cancel != NULL) /* or on_cancel was set after the cancellation */
-      mcp__call_time_out(call, reason);
+      time_out(call, reason);
   }
 }
 
@@ -838,6 +903,21 @@ const char *mcp_call_trace_id(const mcp_call_t *call) {
   return call->parent.trace.id;
 }
 
+void mcp_call_span(const mcp_call_t *call, mcp_span_t *span) {
+  const mcp__trace_t *trace = &call->parent.trace;
+  *span = (mcp_span_t){{0}, {0}, {0}};
+  if (trace->id != NULL)
+    snprintf(span->trace_id, sizeof span->trace_id, "%s", trace->id);
+  mcp__span_write(trace->span, span->span_id);
+  if (trace->parent_span_id != NULL && strlen(trace->parent_span_id) < sizeof span->parent_id)
+    snprintf(span->parent_id, sizeof span->parent_id, "%s", trace->parent_span_id);
+}
+
+const char *mcp_call_args_text(mcp_call_t *call, size_t *len) {
+  *len = 0;
+  return yyjson_val_write_opts(call->args, 0, &call->arena.alc, len, NULL);
+}
+
 yyjson_mut_doc *mcp_call_doc(mcp_call_t *call) {
   if (call->doc == NULL)
     call->doc = yyjson_mut_doc_new(&call->arena.alc);
@@ -860,6 +940,10 @@ yyjson_mut_val *mcp_call_ignored(mcp_call_t *call) {
 }
 
 bool mcp_call_cancelled(const mcp_call_t *call) {
+  return mcp_call_cancel_reason(call) != MCP_CANCEL_NONE;
+}
+
+mcp_cancel_reason_t mcp_call_cancel_reason(const mcp_call_t *call) {
   return atomic_load(&call->parent.cancelled);
 }
 
@@ -888,30 +972,54 @@ void mcp__calls_open(mcp__calls_t *calls) {
   mcp__relay_open(&calls->relay, calls->loop);
 }
 
-void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char *format, ...) {
-  mcp__log_shipper_t *logger = call->parent.on_pool  ? call->logger
-                               : call->calls != NULL ? call->calls->log->logger
-                                                     : NULL;
-  if (mcp_log_level_name(level) == NULL || !mcp__log_shipper_wants(logger, level))
-    return;
-  char text[MCP__LOG_MESSAGE_BYTES], span[MCP__SPAN_SIZE];
+/* NULL: its lines are only shown. */
+static mcp__log_shipper_t *logger_of(const mcp_call_t *call) {
+  if (call->parent.on_pool)
+    return call->logger;
+  return call->calls != NULL ? call->calls->log->logger : NULL;
+}
+
+static bool wants_line(const mcp_call_t *call, int level) {
+  return mcp_log_level_name(level) != NULL && mcp__log_shipper_wants(logger_of(call), level);
+}
+
+/* The record has its level, its message and its data. */
+static void log_record(const mcp_call_t *call, mcp__log_record_t *record) {
+  mcp__log_shipper_t *logger = logger_of(call);
+  char span[MCP__SPAN_SIZE];
   mcp__span_write(call->parent.trace.span, span);
-  mcp__log_record_t entry = {.level = level,
-                             .time_us = mcp_time_now_us(),
-                             .part = logger != NULL ? mcp__log_shipper_component(logger) : call->tool->name,
-                             .message = text,
-                             .trace_id = call->parent.trace.id,
-                             .span_id = span,
-                             .parent_span_id = call->parent.trace.parent_span_id};
+  record->time_us = mcp_time_now_us();
+  record->part = logger != NULL ? mcp__log_shipper_component(logger) : call->tool->name;
+  record->trace_id = call->parent.trace.id;
+  record->span_id = span;
+  record->parent_span_id = call->parent.trace.parent_span_id;
+  mcp__log_shipper_log(logger, record,
+                       mcp__is_log_traffic(call->tool) ? MCP__LOG_SHOW : MCP__LOG_SHOW | MCP__LOG_SHIP);
+}
+
+void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char *format, ...) {
+  if (!wants_line(call, level))
+    return;
+  char text[MCP__LOG_MESSAGE_BYTES], note[MCP__LOG_NOTE_BYTES], *json = NULL;
+  mcp__log_record_t record = {.level = level, .message = text};
+  size_t len = 0;
   va_list args;
   va_start(args, format);
   mcp__log_format_message(text, format, args);
   va_end(args);
-  char note[MCP__LOG_NOTE_BYTES], *json = NULL;
-  size_t len = 0;
   if (data != NULL && !call->arena.failed)
     json = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &len, NULL);
-  mcp__log_add_data(&entry, json, len, note);
-  mcp__log_shipper_log(logger, &entry,
-                       mcp__is_log_traffic(call->tool) ? MCP__LOG_SHOW : MCP__LOG_SHOW | MCP__LOG_SHIP);
+  mcp__log_add_data(&record, json, len, note);
+  log_record(call, &record);
+}
+
+void mcp_call_log_text(mcp_call_t *call, int level, const char *message, size_t message_len, const char *data,
+                       size_t data_len) {
+  if (!wants_line(call, level))
+    return;
+  char text[MCP__LOG_MESSAGE_BYTES], note[MCP__LOG_NOTE_BYTES];
+  mcp__log_record_t record = {.level = level, .message = text};
+  mcp__log_copy_message(text, message, message_len);
+  mcp__log_add_text(&record, data, data_len, note);
+  log_record(call, &record);
 }

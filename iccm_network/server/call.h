@@ -138,8 +138,7 @@ void mcp__call_begin(mcp_call_t *call); /* starts a waiting call */
 /* Cancels for the caller, which expects no response. A call in flight stays until its handler ends it; a
  * waiting call ends now. */
 void mcp__call_cancel(mcp_call_t *call);
-void mcp__call_abandon(mcp_call_t *call);                      /* cancels, because the caller has gone */
-void mcp__call_time_out(mcp_call_t *call, const char *reason); /* sends -32603, then abandons */
+void mcp__call_abandon(mcp_call_t *call); /* cancels, because the caller has gone */
 
 /* Finds a call by id and its mcp__id_hash(): in flight and not cancelled, or waiting. NULL: none. */
 mcp_call_t *mcp__caller_find(const mcp__caller_t *caller, uint32_t hash, const char *id, size_t id_len);
@@ -148,8 +147,9 @@ mcp_call_t *mcp__caller_find_waiting(const mcp__caller_t *caller, uint32_t hash,
 void mcp__caller_abandon(mcp__caller_t *caller); /* abandons all calls of the caller */
 
 void mcp__calls_open(mcp__calls_t *calls); /* set the members up to stopping, zero the others */
-/* Times out all calls older than age_ms, or all if age_ms is 0. A call stays until its handler ends it. */
-void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, const char *reason);
+/* Answers with -32603 and abandons all calls older than age_ms, or all if age_ms is 0. A call stays until its
+ * handler ends it. */
+void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, mcp_cancel_reason_t reason);
 void mcp__calls_detach(mcp__calls_t *calls); /* from a server that is freed before they end */
 void mcp__calls_free_spare(mcp__calls_t *calls);
 int mcp__calls_ensure_pool(mcp__calls_t *calls);  /* creates the pool if needed; 0 or UV_ENOMEM */

@@ -51,7 +51,6 @@ static int write_result_members(mcp_server_t *server) {
 
 static int set_up(mcp_server_t *server, const char *name, const char *version, int port,
                   const mcp_tool_t *tools) {
-  char problem[512];
   if (name == NULL || *name == '\0' || strlen(name) > NAME_MAX_BYTES || version == NULL || tools == NULL ||
       port < 0 || port > 65535 || !mcp__utf8_valid(name, strlen(name)) ||
       !mcp__utf8_valid(version, strlen(version))) {
@@ -67,14 +66,19 @@ static int set_up(mcp_server_t *server, const char *name, const char *version, i
   server->version = mcp__strdup(version);
   if (server->name == NULL || server->version == NULL || write_result_members(server) != 0)
     return UV_ENOMEM;
-  status = mcp__tools_init(&server->tools, tools, problem, sizeof problem);
-  if (status != 0)
-    mcp__set_last_error("%s", problem);
   server->port = port;
   server->call_timeout_ms = DEFAULT_CALL_TIMEOUT_MS;
   server->shutdown_timeout_ms = DEFAULT_SHUTDOWN_TIMEOUT_MS;
   server->service.server_info =
       (mcp__server_info_t){server->name, server->version, &server->tools, NULL, server->result_members.data};
+  return 0;
+}
+
+static int add_tools(mcp_server_t *server, const mcp_tool_t *tools) {
+  char problem[512];
+  int status = mcp__tools_init(&server->tools, tools, problem, sizeof problem);
+  if (status != 0)
+    mcp__set_last_error("%s", problem);
   return status;
 }
 
@@ -96,6 +100,10 @@ mcp_server_t *mcp_server_new(const char *name, const char *version, int port, co
   mcp_server_t *server = new_empty();
   mcp__set_last_error("out of memory");
   int status = server != NULL ? set_up(server, name, version, port, tools) : UV_ENOMEM;
+  if (status != 0 && tools != NULL)
+    mcp__tools_destroy_args(tools);
+  else if (status == 0)
+    status = add_tools(server, tools);
   if (status == 0)
     return server;
   if (status != MCP_EENV) /* already logged */
@@ -178,23 +186,32 @@ static void tools_changed(mcp_server_t *server) {
     mcp__session_tools_changed(&server->stdio->session);
 }
 
-int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool) {
-  char problem[512] = "out of memory";
+/* Whether a tool can be added now. */
+static int prepare_to_add(mcp_server_t *server, const mcp_tool_t *tool) {
   if (server->state >= MCP__SERVER_STOPPING)
     return MCP_ESTATE;
   if (tool->name == NULL)
     return UV_EINVAL;
-  bool is_running = mcp__server_is_started(server);
-  int status = is_running && (tool->flags & MCP_TOOL_BLOCKING) != 0 /* otherwise start does */
-                   ? mcp__calls_ensure_pool(&server->service.calls)
-                   : 0;
-  if (status == 0)
-    status = mcp__tools_add(&server->tools, tool, problem, sizeof problem);
+  bool needs_pool = mcp__server_is_started(server) && (tool->flags & MCP_TOOL_BLOCKING) != 0;
+  int status = needs_pool ? mcp__calls_ensure_pool(&server->service.calls) : 0; /* otherwise start does */
+  if (status != 0)
+    mcp_log(MCP_LOG_ERROR, server->name, "out of memory");
+  return status;
+}
+
+int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool) {
+  char problem[512];
+  int status = prepare_to_add(server, tool);
+  if (status != 0) {
+    mcp__tool_destroy_arg(tool);
+    return status;
+  }
+  status = mcp__tools_add(&server->tools, tool, problem, sizeof problem);
   if (status != 0) {
     mcp_log(MCP_LOG_ERROR, server->name, "%s", problem);
     return status;
   }
-  if (is_running) /* otherwise start does */
+  if (mcp__server_is_started(server)) /* otherwise start does */
     warn_of_tool(server, mcp__tools_find(&server->tools, tool->name, strlen(tool->name)));
   tools_changed(server);
   return 0;
@@ -205,6 +222,16 @@ int mcp_server_remove_tool(mcp_server_t *server, const char *name) {
   if (status == 0)
     tools_changed(server);
   return status;
+}
+
+int mcp_server_reload_tls(mcp_server_t *server) {
+  return mcp__certificate_reload(&server->conns.certificate, server->name);
+}
+
+int mcp_server_reload_tls_on_sighup(mcp_server_t *server) {
+  return server->state == MCP__SERVER_RUNNING
+             ? mcp__certificate_watch(&server->conns.certificate, server->loop, server->name)
+             : MCP_ESTATE;
 }
 
 int mcp_server_port(const mcp_server_t *server) {
@@ -305,7 +332,7 @@ static void on_tick(uv_timer_t *timer) {
   mcp_server_t *server = timer->data;
   if (server->listener.paused && server->state == MCP__SERVER_RUNNING)
     resume_listening(server);
-  mcp__calls_time_out(&server->service.calls, server->call_timeout_ms, "timed out");
+  mcp__calls_time_out(&server->service.calls, server->call_timeout_ms, MCP_CANCEL_DEADLINE);
   mcp__conns_tick(&server->conns);
   if (server->stdio != NULL)
     mcp__stdio_conn_tick(server->stdio, uv_now(server->loop));
@@ -478,7 +505,6 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   warn_of_settings(server);
   begin_running(server);
   mcp__timers_start(&server->timers, loop);
-  mcp__certificate_watch(&server->conns.certificate, loop, server->name);
   server->log.logger = mcp__log_shipper_new(loop, server->name, server->version, server->log_url);
   if (server->log.logger == NULL)
     mcp_log(MCP_LOG_WARN, server->name,
@@ -560,7 +586,7 @@ static void check_stop(mcp_server_t *server) {
   uint64_t waited_ms = uv_now(server->loop) - server->stop_ms;
   bool timed_out = waited_ms >= server->shutdown_timeout_ms;
   if (timed_out) {
-    mcp__calls_time_out(calls, 0, "the server is stopping");
+    mcp__calls_time_out(calls, 0, MCP_CANCEL_STOPPING);
     mcp__relay_stop(&calls->relay);
   }
   if (timed_out || server->drained)
@@ -630,10 +656,12 @@ int mcp_server_run(mcp_server_t *server) {
     return status;
   }
   status = mcp_server_start(server, &loop);
-  if (status == 0)
+  if (status == 0) {
+    mcp_server_reload_tls_on_sighup(server); /* an error is logged */
     status = mcp_loop_run(&loop, stop_server, server);
-  else
+  } else {
     uv_run(&loop, UV_RUN_DEFAULT); /* closes the handles that start has opened */
+  }
   uv_loop_close(&loop);
   return status == 0 && server->service.calls.handler_left_running ? MCP_ETIMEOUT : status;
 }

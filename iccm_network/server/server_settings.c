@@ -240,7 +240,7 @@ int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms) {
 }
 
 int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms) {
-  if (mcp__server_is_started(server))
+  if (server->state >= MCP__SERVER_STOPPING)
     return MCP_ESTATE;
   server->shutdown_timeout_ms = timeout_ms;
   return 0;

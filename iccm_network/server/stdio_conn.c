@@ -17,6 +17,16 @@ static uint64_t now(const mcp__stdio_conn_t *conn) {
   return uv_now(conn->all->loop);
 }
 
+static void on_idle(uv_idle_t *idle) {
+  (void)idle; /* on_prepare() follows */
+}
+
+/* on_prepare() has something to do: the loop must not wait before it. */
+static void request_prepare(mcp__stdio_conn_t *conn) {
+  if (conn->state != MCP__STDIO_CLOSED)
+    uv_idle_start(&conn->idle, on_idle);
+}
+
 static void charge(mcp__stdio_conn_t *conn) {
   size_t bytes = conn->state == MCP__STDIO_CLOSED ? 0 : mcp__stdio_memory(&conn->stdio);
   mcp__budget_charge(&conn->session.caller.account, &conn->charged_bytes, bytes);
@@ -51,11 +61,13 @@ static void fail_host(mcp__stdio_conn_t *conn, int level, const char *reason) {
     return;
   mcp_log(level, conn->peer.log->component, "stopping, because the host cannot be served: %s", reason);
   end_session(conn, MCP__STDIO_FAILED);
+  request_prepare(conn);
 }
 
 static void finish(mcp__stdio_conn_t *conn) {
   end_session(conn, MCP__STDIO_FINISHING);
   conn->finishing_ms = now(conn);
+  request_prepare(conn);
 }
 
 static void on_part_closed(mcp__stdio_conn_t *conn) {
@@ -66,7 +78,7 @@ static void on_part_closed(mcp__stdio_conn_t *conn) {
   mcp__free(conn);
 }
 
-static void on_prepare_closed(uv_handle_t *handle) {
+static void on_handle_closed(uv_handle_t *handle) {
   on_part_closed(handle->data);
 }
 
@@ -77,8 +89,9 @@ static void close_now(mcp__stdio_conn_t *conn) {
   charge(conn);
   mcp__session_deinit(&conn->session);
   mcp__budget_leave(&conn->all->memory, conn->session.caller.address);
-  conn->open_parts = 2;
-  uv_close((uv_handle_t *)&conn->prepare, on_prepare_closed);
+  conn->open_parts = 3;
+  uv_close((uv_handle_t *)&conn->prepare, on_handle_closed);
+  uv_close((uv_handle_t *)&conn->idle, on_handle_closed);
   mcp__stdio_close(&conn->stdio);
 }
 
@@ -119,6 +132,7 @@ static int end_message(mcp__session_t *session, void *origin, size_t at, int sta
 static void wake(mcp__session_t *session, void *origin) {
   (void)origin;
   charge(conn_of(session));
+  request_prepare(conn_of(session));
 }
 
 static bool has_room(const mcp__session_t *session, const void *origin) {
@@ -132,7 +146,7 @@ static void fail(mcp__session_t *session, void *origin, const char *reason) {
 }
 
 static void call_removed(mcp__session_t *session) {
-  (void)session; /* on_prepare() begins the next one */
+  request_prepare(conn_of(session)); /* which begins the next one */
 }
 
 static const mcp__transport_t transport = {.is_open = is_open,
@@ -218,20 +232,26 @@ static void on_discarded(int status, void *arg) {
   status = mcp__jsonrpc_error(out, "null", 4, MCP_INVALID_REQUEST, text, NULL, 0);
   if (end_message(&conn->session, conn, at, status) != 0)
     fail_host(conn, MCP_LOG_ERROR, "out of memory for a response");
+  request_prepare(conn);
 }
 
 static void on_eof(int status, void *arg) {
   mcp__stdio_conn_t *conn = arg;
   conn->input_ended = true;
+  request_prepare(conn);
   if (status != 0)
     mcp_log(MCP_LOG_ERROR, conn->peer.log->component, "cannot read standard input: %s", mcp_strerror(status));
+}
+
+static void on_written(void *arg) {
+  request_prepare(arg);
 }
 
 static void on_stdio_closed(void *arg) {
   on_part_closed(arg);
 }
 
-static const mcp__stdio_events_t stdio_events = {on_line, on_discarded, on_eof, on_stdio_closed};
+static const mcp__stdio_events_t stdio_events = {on_line, on_discarded, on_eof, on_stdio_closed, on_written};
 
 /* ---- before the loop waits ------------------------------------------------------------------------- */
 
@@ -262,6 +282,7 @@ static bool is_complete(const mcp__stdio_conn_t *conn) {
 
 static void on_prepare(uv_prepare_t *prepare) {
   mcp__stdio_conn_t *conn = prepare->data;
+  uv_idle_stop(&conn->idle);
   if (conn->state == MCP__STDIO_OPEN)
     resume(conn);
   if (conn->state == MCP__STDIO_OPEN)
@@ -326,7 +347,8 @@ static void init(mcp__stdio_conn_t *conn, mcp__conns_t *all) {
   conn->session.protocol_version = MCP__2024_11_05; /* until an initialize */
   caller->account.parent = &caller->address->account;
   uv_prepare_init(all->loop, &conn->prepare);
-  conn->prepare.data = conn;
+  uv_idle_init(all->loop, &conn->idle);
+  conn->prepare.data = conn->idle.data = conn;
   uv_prepare_start(&conn->prepare, on_prepare);
 }
 

@@ -28,6 +28,7 @@ typedef struct mcp__stdio_conn {
   mcp__stdio_state_t state;
   mcp__peer_t peer;
   uv_prepare_t prepare; /* runs after all callbacks that produce output */
+  uv_idle_t idle;       /* active while prepare has something to do, see mcp__io_t */
   size_t charged_bytes;
   mcp_call_t *deferred;  /* holds a message that waits for memory to be parsed; else NULL */
   uint64_t window;       /* number of the window of window_messages */
@@ -37,7 +38,7 @@ typedef struct mcp__stdio_conn {
   size_t stalled_bytes;
   size_t largest_response;
   bool input_ended, end_reported;
-  int open_parts; /* prepare and stdio, until they are closed */
+  int open_parts; /* prepare, idle and stdio, until they are closed */
   mcp__stdio_t stdio;
 } mcp__stdio_conn_t;
 

@@ -46,36 +46,45 @@ void mcp__certificate_deinit(mcp__certificate_t *certificate) {
   certificate->cert_file = certificate->key_file = NULL;
 }
 
-static void reload(uv_signal_t *handle, int number) {
-  mcp__certificate_t *certificate =
-      (mcp__certificate_t *)((char *)handle - offsetof(mcp__certificate_t, sighup));
+int mcp__certificate_reload(mcp__certificate_t *certificate, const char *owner) {
   char problem[512];
   mcp__tls_context_t *context;
-  (void)number;
-  if (mcp__tls_server(certificate->cert_file, certificate->key_file, &context, problem, sizeof problem) !=
-      0) {
-    mcp_log(MCP_LOG_ERROR, certificate->owner,
-            "SIGHUP: cannot reload the certificate, keeping the old one: %s", problem);
-    return;
+  if (certificate->context == NULL)
+    return MCP_ESTATE;
+  int status =
+      mcp__tls_server(certificate->cert_file, certificate->key_file, &context, problem, sizeof problem);
+  if (status != 0) {
+    mcp_log(MCP_LOG_ERROR, owner, "cannot reload the certificate, keeping the old one: %s", problem);
+    mcp__set_last_error("%s", problem);
+    return status;
   }
   mcp__tls_release(certificate->context);
   certificate->context = context;
-  mcp_log(*problem != '\0' ? MCP_LOG_WARN : MCP_LOG_INFO, certificate->owner,
-          "SIGHUP: certificate reloaded%s%s", *problem != '\0' ? "; " : "", problem);
+  mcp_log(*problem != '\0' ? MCP_LOG_WARN : MCP_LOG_INFO, owner, "certificate reloaded%s%s",
+          *problem != '\0' ? "; " : "", problem);
+  return 0;
 }
 
-void mcp__certificate_watch(mcp__certificate_t *certificate, uv_loop_t *loop, const char *owner) {
+static void on_sighup(uv_signal_t *handle, int number) {
+  mcp__certificate_t *certificate =
+      (mcp__certificate_t *)((char *)handle - offsetof(mcp__certificate_t, sighup));
+  (void)number;
+  mcp__certificate_reload(certificate, certificate->owner);
+}
+
+int mcp__certificate_watch(mcp__certificate_t *certificate, uv_loop_t *loop, const char *owner) {
   certificate->owner = owner;
-  if (certificate->context == NULL)
-    return;
+  if (certificate->context == NULL || certificate->watched)
+    return 0;
   int status = uv_signal_init(loop, &certificate->sighup);
   certificate->watched = status == 0;
   if (status == 0) {
     uv_unref((uv_handle_t *)&certificate->sighup);
-    status = uv_signal_start(&certificate->sighup, reload, SIGHUP);
+    status = uv_signal_start(&certificate->sighup, on_sighup, SIGHUP);
   }
   if (status != 0)
     mcp_log(MCP_LOG_WARN, owner, "cannot reload the certificate at SIGHUP: %s", mcp_strerror(status));
+  return status;
 }
 
 void mcp__certificate_unwatch(mcp__certificate_t *certificate, uv_close_cb cb) {

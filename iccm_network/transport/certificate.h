@@ -1,4 +1,5 @@
-/* certificate.h: a server's TLS certificate and private key, read from two files and again at SIGHUP. */
+/* certificate.h: a server's TLS certificate and private key, read from two files, and again on request or at
+ * SIGHUP. */
 #ifndef MCP_CERTIFICATE_H
 #define MCP_CERTIFICATE_H
 
@@ -20,10 +21,15 @@ int mcp__certificate_set(mcp__certificate_t *certificate, const char *cert_file,
 int mcp__certificate_from_environment(mcp__certificate_t *certificate); /* ICCM_TLS_CERT, ICCM_TLS_KEY */
 void mcp__certificate_deinit(mcp__certificate_t *certificate);
 
-/* Between watch and unwatch, SIGHUP reads the files again for new connections. If they are invalid, the old
- * certificate stays. cb gets the signal handle, whose data belongs to the caller. Without TLS nothing is
- * watched and cb is not called. */
-void mcp__certificate_watch(mcp__certificate_t *certificate, uv_loop_t *loop, const char *owner);
+/* Reads the files again for new connections. If they are invalid, the old certificate stays, and owner's log
+ * has the cause. Returns 0, MCP_ESTATE without a certificate, UV_ENOMEM, or UV_EINVAL with the cause in
+ * mcp_last_error(). */
+int mcp__certificate_reload(mcp__certificate_t *certificate, const char *owner);
+
+/* Between watch and unwatch, SIGHUP reloads. cb gets the signal handle, whose data belongs to the caller.
+ * Without TLS nothing is watched and cb is not called. watch returns 0, or a system error, which is logged.
+ */
+int mcp__certificate_watch(mcp__certificate_t *certificate, uv_loop_t *loop, const char *owner);
 void mcp__certificate_unwatch(mcp__certificate_t *certificate, uv_close_cb cb);
 
 #endif

@@ -169,6 +169,8 @@ static void after_write(mcp__stdio_t *stdio, int status) {
       stdio->write_error = status;
   }
   mcp__stdio_flush(stdio);
+  if (stdio->events->on_written != NULL && !stdio->closing)
+    stdio->events->on_written(stdio->arg);
   check_closed(stdio);
 }
 

@@ -16,6 +16,7 @@ typedef struct mcp__stdio_events {
   void (*on_discarded)(int status, void *arg); /* a line was discarded: MCP_ETOOBIG or UV_ENOMEM */
   void (*on_eof)(int status, void *arg);       /* end of input, once: 0 or a libuv error */
   void (*on_closed)(void *arg);                /* after mcp__stdio_close() */
+  void (*on_written)(void *arg);               /* output was written, or failed; may be NULL */
 } mcp__stdio_events_t;
 
 /* A stream of one of the kinds that uv_guess_handle() knows. */

@@ -24,6 +24,10 @@ static void remove_dirty(mcp__stream_t *stream) {
   stream->dirty_link = NULL;
 }
 
+static void on_idle(uv_idle_t *idle) {
+  (void)idle; /* on_prepare() follows */
+}
+
 static void on_prepare(uv_prepare_t *prepare) {
   mcp__io_t *io = (mcp__io_t *)((char *)prepare - offsetof(mcp__io_t, prepare));
   while (io->dirty != NULL) {
@@ -31,6 +35,7 @@ static void on_prepare(uv_prepare_t *prepare) {
     remove_dirty(stream);
     mcp__stream_flush(stream);
   }
+  uv_idle_stop(&io->idle);
 }
 
 int mcp__io_init(mcp__io_t *io, uv_loop_t *loop) {
@@ -41,11 +46,19 @@ int mcp__io_init(mcp__io_t *io, uv_loop_t *loop) {
   uv_prepare_init(loop, &io->prepare);
   uv_prepare_start(&io->prepare, on_prepare);
   uv_unref((uv_handle_t *)&io->prepare); /* only streams keep the loop alive */
+  uv_idle_init(loop, &io->idle);
+  uv_unref((uv_handle_t *)&io->idle);
   return 0;
 }
 
+static void on_idle_closed(uv_handle_t *idle) {
+  mcp__io_t *io = (mcp__io_t *)((char *)idle - offsetof(mcp__io_t, idle));
+  uv_close((uv_handle_t *)&io->prepare, io->on_closed);
+}
+
 void mcp__io_close(mcp__io_t *io, uv_close_cb cb) {
-  uv_close((uv_handle_t *)&io->prepare, cb);
+  io->on_closed = cb;
+  uv_close((uv_handle_t *)&io->idle, on_idle_closed);
 }
 
 void mcp__io_deinit(mcp__io_t *io) {
@@ -152,6 +165,7 @@ void mcp__stream_dirty(mcp__stream_t *stream) {
   if (stream->next_dirty != NULL)
     stream->next_dirty->dirty_link = &stream->next_dirty;
   stream->io->dirty = stream;
+  uv_idle_start(&stream->io->idle, on_idle);
 }
 
 static void on_shutdown(uv_shutdown_t *request, int status) {

@@ -15,13 +15,17 @@ typedef struct mcp__stream mcp__stream_t;
 typedef struct mcp__io {
   /* runs right before the loop polls, hence after all callbacks that produce output */
   uv_prepare_t prepare;
+  /* Active while a stream is dirty: uv_backend_timeout() is then 0, so that another event loop that drives
+   * this one does not wait before it runs prepare. */
+  uv_idle_t idle;
+  uv_close_cb on_closed;
   mcp__stream_t *dirty;
   char *input;             /* of MCP__STREAM_INPUT_BYTES */
   uint64_t received, sent; /* bytes; sent: passed to the kernel */
 } mcp__io_t;
 
 int mcp__io_init(mcp__io_t *io, uv_loop_t *loop);  /* 0 or UV_ENOMEM: then do not close it */
-void mcp__io_close(mcp__io_t *io, uv_close_cb cb); /* cb gets the handle, whose data belongs to the caller */
+void mcp__io_close(mcp__io_t *io, uv_close_cb cb); /* cb gets prepare, whose data belongs to the caller */
 void mcp__io_deinit(mcp__io_t *io);                /* after cb */
 
 typedef struct mcp__stream_events {

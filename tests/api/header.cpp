@@ -9,7 +9,7 @@ static void on_call(mcp_call_t *call, yyjson_val *args, void *arg) {
 }
 
 static const mcp_tool_t tools[] = {
-    {"tool", "A tool", "{\"type\":\"object\"}", on_call, nullptr, MCP_TOOL_BLOCKING | MCP_TOOL_UNLISTED | MCP_TOOL_STRICT, "T", nullptr, MCP_JSON({"readOnlyHint": true}), "[]", "{}", nullptr, {}},
+    {"tool", "A tool", "{\"type\":\"object\"}", on_call, nullptr, MCP_TOOL_BLOCKING | MCP_TOOL_UNLISTED | MCP_TOOL_STRICT, "T", nullptr, MCP_JSON({"readOnlyHint": true}), "[]", "{}", nullptr, nullptr, {}},
     MCP_TOOL_END,
 };
 

@@ -754,15 +754,13 @@ static void end_next_secured(harness_t *harness) {
 /* A file that cannot be read changes nothing; existing connections stay open. */
 static void read_again(harness_t *harness) {
   request_t request;
-  kill(getpid(), SIGHUP);
-  harness_iterate();
+  mcp_server_reload_tls(secured);
   harness_call(client, "echo", NULL, 0, &request);
   expect_all(harness, &request, 1);
 }
 
 static void read_once_more(harness_t *harness) {
-  kill(getpid(), SIGHUP);
-  harness_iterate();
+  mcp_server_reload_tls(secured);
   end_secured(harness);
 }
 

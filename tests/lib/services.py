@@ -42,6 +42,9 @@ PROGRAMS = {
     "certificates": BUILD / "tests/certificates",
     "slow_server": BUILD / "tests/system/slow_server",
 }
+# Programs in another language that take the place of those in C: executable files of the same names in a directory.
+if servers := os.environ.get("TEST_SERVERS"):
+    PROGRAMS |= {path.name: path for path in Path(servers).iterdir() if path.name in PROGRAMS and path.is_file()}
 INHERITED_ENV = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "LLVM_PROFILE_FILE")
 REDIS_SETTINGS = {
     "bind": "127.0.0.1",

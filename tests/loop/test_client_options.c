@@ -133,7 +133,7 @@ Test(client_options, that_are_wrong_make_no_call) {
   const mcp_call_options_t rows[] = {{.trace_id = "", .id = &id},
                                      {.trace_id = long_id},
                                      {.trace_id = "\xff"},
-                                     {.reserved = {[3] = &id}},
+                                     {.reserved = {[2] = &id}},
                                      {.reserved = {[0] = &id}}};
   fixture_setup();
   mcp_client_t *client = client_new_to(unused_port());

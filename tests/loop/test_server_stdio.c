@@ -157,3 +157,28 @@ Test(server_stdio, the_environment_may_be_ignored) {
   cr_expect_neq(mcp_server_port(server), 0);
   end();
 }
+
+/* Beyond 64 calls in flight the input is still read: those that wait never begin, and the handlers of the
+ * others learn it at once. */
+Test(server_stdio, cancellations_are_heard_beyond_64_calls) {
+  enum { CALLS = 200, IN_FLIGHT = 64 };
+  char text[128];
+  take_over();
+  start();
+  for (int id = 0; id < CALLS; id++)
+    call(id, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == IN_FLIGHT);
+  for (int id = 0; id < CALLS; id++) {
+    int len = snprintf(
+        text, sizeof text,
+        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%d}}\n", id);
+    cr_assert_eq(write(to_server, text, (size_t)len), len);
+  }
+  call(CALLS, "now", "{}");
+  RUN_UNTIL(test_server.cancels == IN_FLIGHT);
+  for (size_t i = 0; i < IN_FLIGHT; i++)
+    cr_assert_eq(test_server_end_held(i), MCP_ESTATE);
+  RUN_UNTIL(has_sent("\"id\":200,"));
+  cr_expect_eq(test_server.held_count, IN_FLIGHT);
+  end();
+}

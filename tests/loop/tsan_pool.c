@@ -80,12 +80,12 @@ static void slow_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
   atomic_fetch_add(&in_handlers, 1);
   unsigned ms = (unsigned)yyjson_get_uint(yyjson_obj_get(args, "ms"));
-  for (unsigned i = 0; i < ms && !mcp_call_cancelled(call); i++) {
+  for (unsigned i = 0; i < ms && mcp_call_cancel_reason(call) == MCP_CANCEL_NONE; i++) {
     mcp_call_progress(call, i, ms, "a millisecond more");
     usleep(1000);
   }
   usleep(2000); /* some continue after a cancellation */
-  mcp_call_log(call, MCP_LOG_INFO, NULL, "goes on");
+  mcp_call_log_text(call, MCP_LOG_INFO, "goes on", 7, NULL, 0);
   mcp_call_reply_text(call, "\"slow\"", 6);
   atomic_fetch_sub(&in_handlers, 1);
 }
@@ -171,12 +171,15 @@ static void watch(void *arg) {
 /* ---- the log ------------------------------------------------------------------------------------------- */
 
 static void log_all_the_time(void *arg) {
+  const mcp_span_t span = {"trace", "0123456789abcdef", ""};
   yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
   yyjson_mut_val *data = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_str(doc, data, "password", "hush");
   for (int i = 0; !atomic_load(&over); i++) {
     mcp_log(i % 5, "tsan", "line %d", i);
     mcp_log_data(i % 5, arg, "trace", data, "with data");
+    if (mcp_log_enabled(i % 5) && mcp_memory_blocks() > 0)
+      mcp_log_text(i % 5, arg, &span, "text", 4, "[1]", 3);
     usleep(500);
   }
   yyjson_mut_doc_free(doc);

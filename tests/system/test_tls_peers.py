@@ -198,7 +198,7 @@ class Lives(Case):
         for path in cert, key:
             kept = path.read_bytes()
             for spoil in path.unlink, path.touch, lambda: (path.unlink(), path.mkdir()):
-                words = f"ERROR .*SIGHUP: cannot reload the certificate, keeping the old one.*{path.name}"
+                words = f"ERROR .*cannot reload the certificate, keeping the old one.*{path.name}"
                 told = self.told(words)
                 spoil()
                 self.server.program.signal(signal.SIGHUP)

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,5 +44,19 @@ Test(span, sixteen_digits) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     mcp__span_write(rows[i].span, text);
     cr_expect_str_eq(text, rows[i].text);
+  }
+}
+
+Test(span, what_was_written_is_read) {
+  static const char *const wrong[] = {"1", "000000000000000", "00000000000000000", "000000000000000A",
+                                      "0x00000000000000"};
+  char text[MCP__SPAN_SIZE + 1] = "";
+  uint64_t span = 1;
+  cr_expect(mcp__span_read(text, &span) && span == 0);
+  mcp__span_write(UINT64_MAX - 1, text);
+  cr_expect(mcp__span_read(text, &span) && span == UINT64_MAX - 1);
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    snprintf(text, sizeof text, "%s", wrong[i]);
+    cr_expect_not(mcp__span_read(text, &span), "%s", text);
   }
 }

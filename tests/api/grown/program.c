@@ -9,8 +9,8 @@
 
 /* A change here breaks programs: a new member takes the place of reserved ones. */
 #if UINTPTR_MAX == UINT64_MAX
-_Static_assert(sizeof(mcp_tool_t) == 136 && offsetof(mcp_tool_t, reserved) == 96, "mcp_tool_t has changed");
-_Static_assert(sizeof(mcp_call_options_t) == 80 && offsetof(mcp_call_options_t, reserved) == 48,
+_Static_assert(sizeof(mcp_tool_t) == 136 && offsetof(mcp_tool_t, reserved) == 104, "mcp_tool_t has changed");
+_Static_assert(sizeof(mcp_call_options_t) == 80 && offsetof(mcp_call_options_t, reserved) == 56,
                "mcp_call_options_t has changed");
 _Static_assert(sizeof(mcp_allocator_t) == 64 && offsetof(mcp_allocator_t, reserved) == 32,
                "mcp_allocator_t has changed");
