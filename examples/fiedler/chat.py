@@ -1,7 +1,7 @@
 """Asks one model, and reads its answer: streamed as server-sent events, or as one JSON object.
 
-Happy path: ask() returns an Answer. Failure: PROVIDER_ERROR; an answer is complete or none at all. Provider and caller
-both see the time limit of the model file.
+Happy path: ask() returns an Answer. Failure: PROVIDER_ERROR, also after the model's timeout_s. An answer is complete, or
+there is none. What takes time in proportion to an answer runs in a thread.
 """
 import asyncio
 import json
@@ -31,7 +31,9 @@ class Reader:
 
     def take(self, value, member):
         """member: "delta" of an event, "message" of a whole response."""
-        if not isinstance(value, dict) or value.get("error") is not None:
+        if not isinstance(value, dict):
+            raise self.failure("the response is not a JSON object")
+        if value.get("error") is not None:
             raise self.failure(message_of(value, self.secrets))
         choices = value.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
@@ -73,7 +75,7 @@ async def ask(session, model, key, messages, secrets, max_answer_bytes, on_bytes
                 upstream.close()
     except TimeoutError:
         raise reader.failure(f"no complete answer in {model.timeout_s} s") from None
-    return reader.answer()
+    return await asyncio.to_thread(reader.answer)
 
 
 def request_parts(model, messages):
@@ -105,7 +107,8 @@ async def read_stream(upstream, reader, on_bytes):
 
 
 async def read_object(upstream, reader, _):
-    value = json_of(await upstream.read_all(2 * reader.max_bytes + ENVELOPE_BYTES), reader)
+    text = await upstream.read_all(2 * reader.max_bytes + ENVELOPE_BYTES)
+    value = await asyncio.to_thread(json_of, text, reader)
     reader.take(value, "message")
     if not isinstance(value.get("choices"), list) or not value["choices"]:
         raise reader.failure("the response has no choices")
@@ -121,7 +124,7 @@ def json_of(text, reader):
 async def refusal(upstream, secrets):
     """What a response other than 200 says."""
     if upstream.status in (401, 403):  # these messages often repeat a part of the key
-        return f"the key was refused ({upstream.status}): store another one with fiedler_set_key"
+        return key_refused(upstream)
     try:
         message = message_of(json.loads(await upstream.read_all(ENVELOPE_BYTES)), secrets)
     except (Failure, ValueError, RecursionError):
@@ -129,6 +132,10 @@ async def refusal(upstream, secrets):
     retry = upstream.response.headers.get("Retry-After", "")
     wait = f", retry after {retry} s" if retry.isascii() and retry.isdigit() and len(retry) <= 6 else ""
     return f"status {upstream.status}{wait}: {message}"
+
+
+def key_refused(upstream):
+    return f"the key was refused ({upstream.status}): store another one with fiedler_set_key"
 
 
 def message_of(value, secrets):

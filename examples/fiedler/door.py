@@ -1,16 +1,17 @@
 """The proxy's sockets, before and beside aiohttp.
 
 Happy path: a connection is counted and handed to aiohttp; serve() ties a request to it. Failure: a peer that may not
-connect, and connections above the limit, are refused without reading a byte; one that sends no complete request in
-HEAD_S is closed (aiohttp itself would wait without a limit); one that leaves cancels its request, so that the request
-upstream ends, too.
+connect, and connections above the limit, are refused without reading a byte. A connection ends that sends no complete
+request in HEAD_S (aiohttp itself would wait without a limit), or a request before the response to the last one. A peer
+that leaves cancels its request, so that the request upstream ends, too.
 """
 import asyncio
 import errno
 import socket
 
 MAX_CONNECTIONS, HEAD_S = 256, 30
-REASONS = {403: "Forbidden", 503: "Service Unavailable"}
+MAX_HEAD, MAX_WAITING = 16384, 1 << 20
+REASONS = {403: "Forbidden", 411: "Length Required", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
 
 
 class Door:
@@ -30,24 +31,64 @@ class Door:
 
 
 class Connection(asyncio.Protocol):
+    """Hands one request after the other to aiohttp: a head once it is complete, then the bytes of its body. aiohttp alone
+    would take any number of headers, and of requests behind the one that is served."""
+
     def __init__(self, door):
-        self.door, self.handler, self.timer, self.request = door, None, None, None
+        self.door, self.transport, self.handler, self.timer = door, None, None, None
+        self.waiting = b""  # an incomplete head, or what follows one that aiohttp has not begun to serve
+        self.handed = False  # whether aiohttp has such a head
+        self.content, self.request = None, None  # of the last request: its body; its task while it is served
 
     def connection_made(self, transport):
+        self.transport = transport
         problem = self.door.problem(transport)
         if problem is not None:
-            transport.write(refusal(*problem))
-            transport.close()
+            self.refuse(*problem)
             return
         self.door.connections.add(self)
         self.timer = asyncio.get_running_loop().call_later(HEAD_S, transport.abort)
         self.handler = self.door.server()
         self.handler.connection_made(transport)
 
-    async def serve(self, request):
-        """Awaits a request's coroutine; cancels it if the peer leaves."""
+    def refuse(self, status, text):
+        self.transport.write(refusal(status, text))
+        self.transport.close()
+
+    def data_received(self, data):
+        if self.handler is None:
+            return
+        if self.content is not None and not self.content.is_eof():
+            self.handler.data_received(data)  # which pauses reading while the body is not consumed
+            if getattr(self.handler, "_messages", None):
+                self.transport.abort()  # another request in the same bytes
+            return
+        self.waiting += data
+        if self.request is None and not self.handed:
+            self.hand_over()
+        pipelined = self.request is not None and self.waiting.strip()  # some clients send a line end behind a body
+        if pipelined or len(self.waiting) > MAX_WAITING:
+            self.transport.abort()
+
+    def hand_over(self):
+        """Gives a complete head to aiohttp."""
+        head, end, rest = self.waiting.lstrip(b"\r\n").partition(b"\r\n\r\n")
+        if len(head) > MAX_HEAD:
+            self.waiting = b""
+            self.refuse(431, f"the head of a request has at most {MAX_HEAD} bytes")
+        elif end and b"\ntransfer-encoding" in head.lower():  # whose trailers have no limit
+            self.refuse(411, "send the body with Content-Length")
+        elif end:
+            self.handed, self.waiting = True, rest
+            self.handler.data_received(head + end)
+
+    async def serve(self, content, response):
+        """Awaits the response to a request; cancels it if the peer leaves. content: the request's body."""
         self.timer.cancel()  # aiohttp limits the time to the next request
-        self.request = asyncio.ensure_future(request)
+        self.handed, self.content, self.request = False, content, asyncio.ensure_future(response)
+        body, self.waiting = self.waiting, b""
+        if body:
+            self.data_received(body)
         try:
             return await self.request
         finally:
@@ -61,10 +102,6 @@ class Connection(asyncio.Protocol):
         if self.request is not None:
             self.request.cancel()
         self.handler.connection_lost(error)
-
-    def data_received(self, data):
-        if self.handler is not None:
-            self.handler.data_received(data)
 
     def eof_received(self):
         return self.handler.eof_received() if self.handler is not None else None

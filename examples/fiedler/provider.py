@@ -8,13 +8,16 @@ end in the middle. Texts of exceptions are not passed on, since they may contain
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from .failure import PROVIDER_ERROR, Failure
 
 CONNECT_S, LOOK_S = 15, 1
+HEAD_BYTES = 65536
 PIECE_BYTES = 65536
 WASTE = 64  # bytes of a streamed body for each byte of its answer, at most
 
@@ -22,13 +25,38 @@ WASTE = 64  # bytes of a streamed body for each byte of its answer, at most
 def new_session():
     """A session without cookies, proxies and .netrc of the environment; a new connection for each request, so that none
     is sent on one that the provider is just closing."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    connector._factory = functools.partial(LimitedHead, loop=asyncio.get_running_loop())
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True),
+        connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
         auto_decompress=False,
         trust_env=False,
     )
+
+
+class LimitedHead(ResponseHandler):
+    """Aborts a response whose head, with interim ones, has more than HEAD_BYTES: aiohttp 3.11 stores any number of
+    headers."""
+
+    def __init__(self, loop):
+        super().__init__(loop)
+        self.head, self.left = b"", HEAD_BYTES  # None: the head is complete
+
+    def data_received(self, data):
+        if self.head is not None:
+            self.look(data)
+        super().data_received(data)
+
+    def look(self, data):
+        self.head += data
+        while self.head is not None and (end := self.head.find(b"\r\n\r\n")) >= 0:
+            interim = self.head[9:10] == b"1"  # HTTP/1.1 1xx
+            self.left -= end
+            self.head = self.head[end + 4 :] if interim and self.left > 0 else None
+        if self.left < len(self.head or b"") and self.transport is not None:
+            self.transport.abort()
 
 
 class Upstream:

@@ -14,7 +14,7 @@ import time
 
 from aiohttp import web
 
-from .chat import ENVELOPE_BYTES, check_size
+from .chat import ENVELOPE_BYTES, check_size, key_refused
 from .door import HEAD_S, Door, listening_socket
 from .failure import INTERNAL_ERROR, INVALID_INPUT, PROVIDER_ERROR, Failure
 from .provider import Upstream
@@ -60,14 +60,14 @@ class Proxy:
 
     @web.middleware
     async def middleware(self, request, handler):
+        if request.transport is None:  # the peer has left
+            raise asyncio.CancelledError
+        return await request.transport.get_protocol().serve(request.content, self.respond(request, handler))
+
+    async def respond(self, request, handler):
         problem = self.admission.problem(request.method, request.path, request.headers)
         if problem is not None:
             return web.Response(status=problem[0], text=problem[1] + "\n", headers={"Connection": "close"})
-        if request.transport is None:  # the peer has left
-            raise asyncio.CancelledError
-        return await request.transport.get_protocol().serve(self.respond(request, handler))
-
-    async def respond(self, request, handler):
         try:
             return await handler(request)
         except Failure as failure:
@@ -95,7 +95,7 @@ class Proxy:
         try:
             body = await self.read_body(request)
             try:
-                model, parts, logged = self.checked(body)
+                model, parts, logged = await asyncio.to_thread(self.checked, body)
             except (ValueError, RecursionError):
                 raise Failure(INVALID_INPUT, "the body is not JSON, is nested too deep, or has NaN or infinity") from None
             return await self.pass_on(request, model, parts, logged)
@@ -143,8 +143,7 @@ class Proxy:
                 key = await key_for(self.keys, model.provider)
                 upstream = await Upstream.open(self.session, model, key, parts, self.settings.max_answer_bytes)
                 if upstream.status in (401, 403):  # the caller's own token is right
-                    raise Failure(PROVIDER_ERROR, f"{upstream.provider} refused the key ({upstream.status}): store another "
-                                                  "one with fiedler_set_key")
+                    raise Failure(PROVIDER_ERROR, f"{upstream.provider}: {key_refused(upstream)}")
                 response = web.StreamResponse(status=upstream.status, headers=passed_headers(upstream.response))
                 await response.prepare(request)
                 await self.copy(upstream, response, counted)
@@ -156,7 +155,8 @@ class Proxy:
             counted.failure = str(failure)
             if response is None or not response.prepared:
                 raise failure from None
-            request.transport.abort()  # what was sent must not look complete
+            if request.transport is not None:
+                request.transport.abort()  # what was sent must not look complete
             return response
         except (asyncio.CancelledError, ConnectionError):
             counted.failure = "the caller left, or Fiedler stops"

@@ -8,7 +8,7 @@ import logging
 from collections import OrderedDict
 
 REDACTED = "[REDACTED]"
-KEPT = 256
+KEPT = 64
 
 
 class Secrets:

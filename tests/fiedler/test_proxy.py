@@ -101,7 +101,7 @@ class Passing(Case):
 
     async def test_what_a_provider_does_wrong(self):
         wrong = {
-            "status_401": (502, "refused the key (401): store another one"),
+            "status_401": (502, "the key was refused (401): store another one"),
             "redirect": (502, "redirected (307), which is not followed"),
             "compressed": (502, "compressed its response"),
             "no_http": (502, "invalid HTTP response"),
@@ -233,7 +233,7 @@ class Times(AsyncTestCase):
             self.enterContext(unittest.mock.patch.object(door if hasattr(door, name) else proxy, name, value))
         self.provider = await self.enterAsyncContext(ChatProvider())
         place = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        (place / "models.toml").write_text(models_file(self.provider.url, ["huge", "json"]))
+        (place / "models.toml").write_text(models_file(self.provider.url, ["huge", "json", "hang"]))
         settings = SimpleNamespace(proxy_port=0, max_requests=4, max_package_bytes=10000, max_answer_bytes=1 << 24)
         found, secrets = models.load(place / "models.toml"), Secrets()
         keys = Keys(FileStore(str(place / "keys")), found.providers, secrets)
@@ -259,6 +259,49 @@ class Times(AsyncTestCase):
         for data in (b"", b"GET / HTTP/1.1\r\n", b"GET /healthz HTTP/1.1\r\nX: "):
             reader, _ = await self.connect(data)
             self.assertEqual(await self.ends(reader), b"")
+
+    async def test_the_head_of_a_request(self):
+        await self.start()
+        head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+        for headers, status in ((b"a: " + b"b" * 3000 + b"\r\n", b"200"), (b"a:b\r\n" * 4000, b"431"),
+                                (b"Transfer-Encoding: chunked\r\n", b"411")):  # fmt: skip
+            reader, _ = await self.connect(head + headers + b"\r\n")
+            self.assertIn(status, await asyncio.wait_for(reader.readline(), WAIT_S))
+        reader, writer = await self.connect(head)
+        ended = asyncio.create_task(self.ends(reader))
+        while not ended.done() and not writer.is_closing():  # a head without an end
+            writer.write(b"a:b\r\n" * 1000)
+            await asyncio.sleep(0)
+        self.assertIn((await ended)[:12], (b"HTTP/1.1 431", b""))
+
+    async def test_one_request_after_the_other(self):
+        await self.start()
+        health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        body = json.dumps({"model": "json", "messages": []})
+        post = f"\r\nPOST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}\r\n".encode()
+        reader, writer = await self.connect()
+        for data in (health, post, health, post):
+            for at in range(len(data)):
+                writer.write(data[at : at + 1])
+                await asyncio.sleep(0)
+            self.assertIn(b"200", await asyncio.wait_for(reader.readline(), WAIT_S))
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_S)
+            if b"chunked" in head:
+                await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), WAIT_S)
+            else:
+                await asyncio.wait_for(reader.readuntil(b"ok\n"), WAIT_S)
+
+    async def test_requests_behind_one_that_is_served(self):
+        await self.start()
+        body = json.dumps({"model": "hang", "messages": []})
+        hang = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        reader, writer = await self.connect(hang)
+        await wait_until_async(lambda: self.provider.of("hang"), "the request has arrived")
+        writer.write(b"GET /healthz HTTP/1.1\r\n")
+        self.assertEqual(await self.ends(reader), b"")
+        await asyncio.wait_for(self.provider.of("hang")[0].ended.wait(), WAIT_S)
+        reader, _ = await self.connect(hang + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertEqual(await self.ends(reader), b"")
 
     async def test_no_complete_body(self):
         await self.start(BODY_S=0.05)
