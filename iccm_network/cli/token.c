@@ -125,7 +125,7 @@ int token_run(const options_t *options, const print_t *out) {
     return report_usage_error(options, out, "no ROLE: read, write or admin");
   if (!make_token(token, digest))
     return report_usage_error(options, out, "the system has no random numbers for a token (try again)");
-  int fd = open(options->url, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+  int fd = open(options->url, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
   if (fd < 0)
     return report_file_error(options, out, -errno);
   int code = add_token(options, out, fd, digest);

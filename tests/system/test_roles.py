@@ -117,7 +117,7 @@ class Command(unittest.TestCase):
         self.assertRegex(token, r"^[0-9a-f]{64}$")
         self.assertRegex(self.path.read_text(), r"^a read never sha256:[0-9a-f]{64}\n$")
         self.assertNotIn(token, self.path.read_text())
-        self.assertEqual(self.path.stat().st_mode & 0o007, 0, "not for others")
+        self.assertEqual(self.path.stat().st_mode & 0o022, 0, "others may read it, as the services do, but not write it")
         answer = self.run_token("--json", "--until", "2030-01-01", self.path, "b", "admin")
         self.assertEqual(list(json.loads(answer.stdout)), ["token"])
         self.assertRegex(self.path.read_text().splitlines()[1], "^b admin 2030-01-01 sha256:")
