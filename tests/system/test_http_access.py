@@ -10,7 +10,7 @@ from http.client import HTTPConnection, HTTPSConnection
 
 from network_namespace import NetworkNamespace
 from services import PROGRAMS, WAIT_S, ProgramGroup, SingleServer, http, main, run_program
-from test_streamable_http import ACCEPT, INITIALIZE, legacy, modern, modern_headers
+from streamable_http import ACCEPT, INITIALIZE, legacy, modern, modern_headers
 
 TOKEN = "open-sesame"
 REFUSED, PROTOCOL = 3, 2  # exit codes of iccm
