@@ -425,7 +425,8 @@ static void converse(mcp_server_t *server, const mcp__buf_t *input, fuzz_cut_t c
   FUZZ_CHECK(server->conns.slots_used == 0 && server->conns.handshakes == 0);
   mcp__http_sessions_end_all(&server->conns.http_sessions);
   if (is_http) {
-    if (memmem(input->data, input->len, "HEAD", 4) == NULL) /* whose responses say how long none is */
+    if (input->len == 0 ||
+        memmem(input->data, input->len, "HEAD", 4) == NULL) /* whose responses say how long none is */
       check_responses(said);
     return;
   }

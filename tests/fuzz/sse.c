@@ -12,6 +12,7 @@ enum { PLENTY = 1 << 20, LIMIT = 256 };
 typedef struct reading {
   mcp__sse_t sse;
   int status;
+  bool stopped;
   mcp__buf_t *said;
 } reading_t;
 
@@ -20,15 +21,14 @@ static bool on_event(mcp__sse_t *sse, void *arg) {
   FUZZ_CHECK(sse->data.len <= LIMIT && strlen(sse->type) <= MCP__SSE_TYPE_MAX);
   mcp__buf_printf(reading->said, "%s %s %zu ", sse->type, sse->last_id, sse->data.len);
   mcp__buf_append(reading->said, sse->data.data, sse->data.len);
-  return strcmp(sse->type, "stop") != 0;
+  reading->stopped = strcmp(sse->type, "stop") == 0;
+  return !reading->stopped;
 }
 
 static bool feed(const char *piece, size_t len, void *arg) {
   reading_t *reading = arg;
-  size_t said = reading->said->len;
   reading->status = mcp__sse_feed(&reading->sse, piece, len);
-  bool stopped = strcmp(reading->sse.type, "stop") == 0 && reading->said->len > said;
-  return reading->status == 0 && !stopped;
+  return reading->status == 0 && !reading->stopped;
 }
 
 static void read_stream(const uint8_t *data, size_t size, fuzz_cut_t cut, mcp__buf_t *said) {
