@@ -173,7 +173,8 @@ int bridge_run(const options_t *options, const print_t *out) {
   if (options->listen_port >= 0)
     return bridge_listen_run(options, out);
   bridge_t *bridge = check_alloc(calloc(1, sizeof *bridge));
-  mcp__forward_t forward = {bridge_on_initialize_response, bridge_on_server_message, bridge};
+  mcp__forward_t forward = {bridge_on_initialize_response, bridge_on_discover, bridge_on_server_message,
+                            bridge};
   bridge->options = options;
   mcp_set_log_handler(on_log, options->verbose ? MCP_LOG_TRACE : MCP_LOG_ERROR + 1, NULL);
   if (!set_trace(bridge)) {

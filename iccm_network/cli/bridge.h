@@ -100,6 +100,7 @@ void bridge_send_pending(bridge_t *bridge);
 
 /* Events of the client. */
 void bridge_on_initialize_response(const mcp__message_t *response, void *arg);
+void bridge_on_discover(yyjson_val *result, void *arg);
 void bridge_on_server_message(const char *text, size_t len, void *arg);
 void bridge_on_connection_state(mcp_client_t *client, int status, const char *reason, void *arg);
 

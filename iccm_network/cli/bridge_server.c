@@ -5,6 +5,7 @@
  * response fails at its deadline. */
 #include "bridge.h"
 #include "check_alloc.h"
+#include "mcp/protocol_version.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,10 +97,7 @@ void bridge_on_server_message(const char *text, size_t len, void *arg) {
 }
 
 /* Answers the host's initialize. On later connections no request waits for this response. */
-void bridge_on_initialize_response(const mcp__message_t *response, void *arg) {
-  bridge_t *bridge = arg;
-  bool is_error = response->error != NULL;
-  char *value = check_alloc(yyjson_val_write(is_error ? response->error : response->result, 0, NULL));
+static void answer_initialize(bridge_t *bridge, bool is_error, const char *value) {
   for (bridge_pending_t *each = bridge->host_requests.first, *next; each != NULL; each = next) {
     next = each->next;
     if (!each->uses_client_initialize)
@@ -112,7 +110,53 @@ void bridge_on_initialize_response(const mcp__message_t *response, void *arg) {
     bridge_write(bridge, &text, status);
     bridge_pending_remove(&bridge->host_requests, each);
   }
+}
+
+void bridge_on_initialize_response(const mcp__message_t *response, void *arg) {
+  bool is_error = response->error != NULL;
+  char *value = check_alloc(yyjson_val_write(is_error ? response->error : response->result, 0, NULL));
+  answer_initialize(arg, is_error, value);
   free(value);
+}
+
+/* The version of MCP that the host asked for, if it is known and begins with initialize; else the newest. */
+static const char *host_version(const bridge_t *bridge) {
+  mcp__protocol_version_t version = MCP__2025_11_25;
+  yyjson_doc *params = mcp_json_read(bridge->initialize_params, strlen(bridge->initialize_params));
+  yyjson_val *name = yyjson_obj_get(yyjson_doc_get_root(params), "protocolVersion");
+  if (!yyjson_is_str(name) ||
+      !mcp__protocol_version_parse(yyjson_get_str(name), yyjson_get_len(name), &version) ||
+      version > MCP__2025_11_25)
+    version = MCP__2025_11_25;
+  yyjson_doc_free(params);
+  return mcp__protocol_version_name(version);
+}
+
+/* The server knows no initialize: its response is made from that to server/discover. */
+void bridge_on_discover(yyjson_val *result, void *arg) {
+  bridge_t *bridge = arg;
+  yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
+  yyjson_mut_val *root = yyjson_mut_obj(doc);
+  yyjson_val *capabilities = yyjson_obj_get(result, "capabilities");
+  yyjson_val *info = yyjson_obj_get(yyjson_obj_get(result, "_meta"), MCP__META_SERVER_INFO);
+  yyjson_val *instructions = yyjson_obj_get(result, "instructions");
+  yyjson_mut_doc_set_root(doc, root);
+  yyjson_mut_obj_add_str(doc, root, "protocolVersion", host_version(bridge));
+  yyjson_mut_obj_add_val(doc, root, "capabilities",
+                         yyjson_is_obj(capabilities) ? yyjson_val_mut_copy(doc, capabilities)
+                                                     : yyjson_mut_obj(doc));
+  yyjson_mut_val *server_info = yyjson_is_obj(info) ? yyjson_val_mut_copy(doc, info) : yyjson_mut_obj(doc);
+  if (!yyjson_is_obj(info)) { /* both are required */
+    yyjson_mut_obj_add_str(doc, server_info, "name", bridge->url);
+    yyjson_mut_obj_add_str(doc, server_info, "version", "");
+  }
+  yyjson_mut_obj_add_val(doc, root, "serverInfo", server_info);
+  if (yyjson_is_str(instructions))
+    yyjson_mut_obj_add_val(doc, root, "instructions", yyjson_val_mut_copy(doc, instructions));
+  char *value = check_alloc(yyjson_mut_write(doc, 0, NULL));
+  answer_initialize(bridge, false, value);
+  free(value);
+  yyjson_mut_doc_free(doc);
 }
 
 /* ---- the connection -------------------------------------------------------------------------------- */

@@ -310,8 +310,14 @@ static void on_link_failed(uint64_t request, int status, const char *problem, vo
     drop_link(client, status, problem);
 }
 
-static const mcp__link_events_t link_events = {on_link_open,   on_link_ready, on_link_message,
-                                               on_link_failed, on_link_lost,  on_link_freed};
+static void on_link_discovered(yyjson_val *result, void *arg) {
+  mcp_client_t *client = arg;
+  if (client->forward != NULL)
+    client->forward->on_discover(result, client->forward->arg);
+}
+
+static const mcp__link_events_t link_events = {on_link_open, on_link_ready, on_link_message,   on_link_failed,
+                                               on_link_lost, on_link_freed, on_link_discovered};
 
 static void start_handshake(mcp_client_t *client) {
   client->state = HANDSHAKING;
@@ -836,6 +842,10 @@ int mcp_client_set_tls_verify(mcp_client_t *client, bool verify) {
     return MCP_ESTATE;
   client->verify = verify;
   return 0;
+}
+
+bool mcp__client_uses_tool_headers(const mcp_client_t *client) {
+  return client->link != NULL && client->endpoint->url.http && mcp__link_is_stateless(client->link);
 }
 
 void mcp__client_set_initialize_params(mcp_client_t *client, const char *initialize_params) {

@@ -12,6 +12,9 @@ int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **clie
  * not 0, the callback of spec is not called. */
 int mcp__client_send_request(mcp_client_t *client, mcp__request_spec_t *spec, yyjson_mut_doc *params);
 
+/* Whether arguments of tools are repeated in headers (x-mcp-header): MCP 2026-07-28 over HTTP. */
+bool mcp__client_uses_tool_headers(const mcp_client_t *client);
+
 /* Settings for the library, to be called before the first request. initialize_params: the params of
  * initialize as JSON text, borrowed. */
 void mcp__client_set_initialize_params(mcp_client_t *client, const char *initialize_params);
@@ -26,6 +29,8 @@ void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms);
 typedef struct mcp__forward {
   /* The response to initialize; called before on_state reports the connection. */
   void (*on_initialize)(const mcp__message_t *response, void *arg);
+  /* In place of it: the result of server/discover of a server that knows no initialize. */
+  void (*on_discover)(yyjson_val *result, void *arg);
   void (*on_text)(const char *text, size_t len, void *arg); /* each later message as received; borrowed */
   void *arg;
 } mcp__forward_t;

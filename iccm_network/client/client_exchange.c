@@ -2,7 +2,15 @@
 #include "client/client_exchange.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
+
+enum {
+  RETRY_MS = 1000,
+  MIN_RETRY_MS = 100,
+  MAX_RETRY_MS = 3600000,
+  MAX_RESUMES = 8 /* without an event; each waits twice as long as the one before */
+};
 
 static uint64_t number_of(const char *id) {
   char *end;
@@ -28,12 +36,45 @@ int mcp__client_exchange_new(mcp__purpose_t purpose, const char *text, size_t le
 }
 
 void mcp__client_exchange_free(mcp__client_exchange_t *exchange) {
+  mcp__free(exchange->resume_id);
   mcp__outgoing_deinit(&exchange->message);
   mcp__free(exchange);
 }
 
 bool mcp__client_exchange_is_request(const mcp__client_exchange_t *exchange) {
   return exchange->message.method != NULL && exchange->message.id != NULL;
+}
+
+/* Keeps the id of the last event. False: out of memory. */
+static bool keep_id(mcp__client_exchange_t *exchange, const mcp__sse_t *sse) {
+  bool is_new = *sse->last_id != '\0' &&
+                (exchange->resume_id == NULL || strcmp(exchange->resume_id, sse->last_id) != 0);
+  if (!is_new)
+    return true;
+  mcp__free(exchange->resume_id);
+  exchange->resume_id = mcp__strdup(sse->last_id);
+  exchange->resumes = 0;
+  return exchange->resume_id != NULL;
+}
+
+static uint64_t delay_ms(const mcp__client_exchange_t *exchange) {
+  uint64_t ms = exchange->retry_ms;
+  ms = ms < MIN_RETRY_MS ? MIN_RETRY_MS : ms > MAX_RETRY_MS ? MAX_RETRY_MS : ms;
+  return ms << exchange->resumes;
+}
+
+bool mcp__client_exchange_resume(mcp__client_exchange_t *exchange, const mcp__sse_t *sse, uint64_t now_ms) {
+  bool may_begin = exchange->purpose == MCP__FOR_STREAM; /* else its request would be lost */
+  if (sse->retry_ms != UINT64_MAX)
+    exchange->retry_ms = sse->retry_ms;
+  else if (exchange->resume_id == NULL)
+    exchange->retry_ms = RETRY_MS;
+  if (!keep_id(exchange, sse) || (exchange->resume_id == NULL && !may_begin) ||
+      exchange->resumes == MAX_RESUMES)
+    return false;
+  exchange->due_ms = now_ms + delay_ms(exchange);
+  exchange->resumes++;
+  return true;
 }
 
 void mcp__exchange_append(mcp__exchange_queue_t *queue, mcp__client_exchange_t *exchange) {

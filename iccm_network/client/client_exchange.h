@@ -3,6 +3,7 @@
 #define MCP_CLIENT_EXCHANGE_H
 
 #include "client/http_message.h"
+#include "client/sse.h"
 
 typedef enum mcp__purpose {
   MCP__FOR_DISCOVER,
@@ -10,7 +11,8 @@ typedef enum mcp__purpose {
   MCP__FOR_INITIALIZED,
   MCP__FOR_TOOLS,
   MCP__FOR_MESSAGE,
-  MCP__FOR_END /* of the session */
+  MCP__FOR_STREAM, /* what belongs to no request of the session */
+  MCP__FOR_END     /* of the session */
 } mcp__purpose_t;
 
 typedef struct mcp__client_exchange {
@@ -24,6 +26,10 @@ typedef struct mcp__client_exchange {
   bool is_in_new_session;  /* it was repeated in a new session */
   bool has_listed;         /* the list of tools was read for its headers */
   bool answered;           /* its response was passed on */
+  char *resume_id;         /* not NULL: its stream ended and is continued after this event */
+  unsigned resumes;        /* attempts to continue it since its last event */
+  uint64_t retry_ms;       /* the delay before the first of them */
+  uint64_t due_ms;         /* it is not sent before; 0: at once */
 } mcp__client_exchange_t;
 
 /* 0, UV_ENOMEM or MCP_EENCODE. */
@@ -31,6 +37,9 @@ int mcp__client_exchange_new(mcp__purpose_t purpose, const char *text, size_t le
                              mcp__client_exchange_t **out);
 void mcp__client_exchange_free(mcp__client_exchange_t *exchange);
 bool mcp__client_exchange_is_request(const mcp__client_exchange_t *exchange); /* a response is expected */
+/* Prepares an exchange, whose stream of events has ended, for its continuation: by a GET at due_ms. False: it
+ * cannot be continued, since its events have no ids, or did not go on for several attempts. */
+bool mcp__client_exchange_resume(mcp__client_exchange_t *exchange, const mcp__sse_t *sse, uint64_t now_ms);
 
 /* Zeroed: empty. */
 typedef struct mcp__exchange_queue {

@@ -1,5 +1,5 @@
 /* header_cache.c: see header_cache.h. A tool whose annotation is invalid must not be called by the rules of
- * MCP; it is left out, and the server refuses the call. */
+ * MCP; it is left out here, and in mcp_client_list_tools(). */
 #include "client/header_cache.h"
 
 #include <string.h>
@@ -46,8 +46,6 @@ static int add_tool(mcp__header_cache_t *cache, yyjson_val *tool) {
   mcp__tool_headers_t headers = {0};
   const char *name = yyjson_get_str(yyjson_obj_get(tool, "name"));
   int status = mcp__tool_headers_read(&headers, yyjson_obj_get(tool, "inputSchema"), problem, sizeof problem);
-  if (status == MCP_ETOOL)
-    mcp_log(MCP_LOG_WARN, "client", "tool %.100s: %s", name != NULL ? name : "", problem);
   if (name != NULL)
     forget(cache, name);
   if (status == 0 && headers.count > 0 && name != NULL && cache->count < MCP__HEADER_CACHE_MAX)

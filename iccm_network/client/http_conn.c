@@ -70,7 +70,8 @@ static void finish(mcp__http_conn_t *conn) {
 
 static bool on_event(mcp__sse_t *sse, void *arg) {
   mcp__http_conn_t *conn = arg;
-  if (*sse->type == '\0' || strcmp(sse->type, "message") == 0)
+  bool is_message = *sse->type == '\0' || strcmp(sse->type, "message") == 0;
+  if (is_message && sse->data.len > 0) /* an empty one only has an id */
     conn->events->on_event(conn, &sse->data, conn->arg);
   /* The receiver may have left a buffer that is larger than the limit. */
   mcp__buf_clear(&sse->data, conn->max_message < EVENTS_KEEP_BYTES ? conn->max_message : EVENTS_KEEP_BYTES);
@@ -84,8 +85,6 @@ static void begin_body(mcp__http_conn_t *conn) {
   conn->is_events = is_type(type, "text/event-stream") && conn->head->status == 200;
   conn->keep_alive = conn->head->status >= 200 && llhttp_should_keep_alive(&conn->head->parser) != 0;
   conn->until_close = has_body(conn) && llhttp_message_needs_eof(&conn->head->parser) != 0;
-  mcp__sse_deinit(&conn->sse);
-  mcp__sse_init(&conn->sse, conn->max_message, on_event, conn);
   if (conn->is_events) /* each part of a stream is taken at once */
     mcp__buf_init(&conn->body, SIZE_MAX / 4, NULL);
 }
@@ -227,6 +226,8 @@ int mcp__http_conn_begin(mcp__http_conn_t *conn, void *exchange) {
     conn->head = NULL;
     return UV_ENOMEM;
   }
+  mcp__sse_deinit(&conn->sse);
+  mcp__sse_init(&conn->sse, conn->max_message, on_event, conn);
   conn->exchange = exchange;
   conn->requests++;
   conn->has_head = conn->is_json = conn->is_events = conn->until_close = conn->keep_alive = false;

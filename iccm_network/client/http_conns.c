@@ -70,7 +70,7 @@ void mcp__http_conns_open(mcp__http_conns_t *conns, bool is_new) {
   if (conns->connecting || conns->connect_status != 0 || now < conns->retry_ms)
     return;
   mcp__http_conn_t *idle = mcp__http_conns_find_idle(conns, false);
-  if (conns->count == MCP__HTTP_CONNS_MAX) {
+  if (conns->count >= conns->max) {
     if (is_new && idle != NULL)
       mcp__http_conn_close(idle);
     return; /* continued when a connection is free or closed */
@@ -158,6 +158,7 @@ int mcp__http_conns_init(mcp__http_conns_t *conns, mcp__stream_t *stream, const 
                          const mcp__http_conns_events_t *events) {
   *conns = (mcp__http_conns_t){
       .config = config,
+      .max = MCP__HTTP_CONNS_MAX,
       .events = *events,
       .connector = {
           .io = stream->io, .on_done = on_connector_done, .on_idle = on_connector_idle, .arg = conns}};

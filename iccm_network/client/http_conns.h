@@ -7,7 +7,7 @@
 #include "client/link.h"
 #include "transport/connector.h"
 
-enum { MCP__HTTP_CONNS_MAX = 8 };
+enum { MCP__HTTP_CONNS_MAX = 8 }; /* and one more for the stream of a session */
 
 /* The owner's callbacks. */
 typedef struct mcp__http_conns_events {
@@ -21,8 +21,9 @@ typedef struct mcp__http_conns_events {
 typedef struct mcp__http_conns {
   const mcp__link_config_t *config;
   mcp__http_conns_events_t events;
-  mcp__http_conn_t *table[MCP__HTTP_CONNS_MAX];
+  mcp__http_conn_t *table[MCP__HTTP_CONNS_MAX + 1];
   unsigned count;             /* includes closing ones */
+  unsigned max;               /* MCP__HTTP_CONNS_MAX, or one more */
   mcp__connector_t connector; /* opens one connection at a time */
   bool connecting;
   uint64_t next_address_ms, connect_by_ms;

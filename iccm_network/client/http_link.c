@@ -84,10 +84,12 @@ static int write_exchange(mcp__http_link_t *link, mcp__http_conn_t *conn, mcp__c
   mcp__buf_t params;
   mcp__buf_init(&params, MCP__HEAD_MAX_BYTES, NULL);
   int status = headers != NULL ? mcp__http_write_params(&params, headers, message) : 0;
-  if (status == 0)
-    status = exchange->purpose == MCP__FOR_END
-                 ? mcp__http_write_delete(&conn->stream->out, &to)
-                 : mcp__http_write_post(&conn->stream->out, &to, message, &params);
+  if (status == 0 && exchange->purpose == MCP__FOR_END)
+    status = mcp__http_write_delete(&conn->stream->out, &to);
+  else if (status == 0 && (exchange->purpose == MCP__FOR_STREAM || exchange->resume_id != NULL))
+    status = mcp__http_write_get(&conn->stream->out, &to, exchange->resume_id);
+  else if (status == 0)
+    status = mcp__http_write_post(&conn->stream->out, &to, message, &params);
   mcp__buf_deinit(&params);
   return status;
 }
@@ -108,10 +110,12 @@ static bool start_exchange(mcp__http_link_t *link, mcp__http_conn_t *conn, mcp__
   return true;
 }
 
-/* The first exchange that can be sent in this phase. */
+/* The first exchange that can be sent in this phase and at this time. */
 static mcp__client_exchange_t **find_due(mcp__http_link_t *link) {
   mcp__client_exchange_t **at = &link->waiting.first;
-  while (*at != NULL && link->phase != MCP__HTTP_READY && (*at)->purpose == MCP__FOR_MESSAGE)
+  uint64_t now_ms = mcp__http_link_now_ms(link);
+  while (*at != NULL &&
+         ((*at)->due_ms > now_ms || (link->phase != MCP__HTTP_READY && (*at)->purpose == MCP__FOR_MESSAGE)))
     at = &(*at)->next;
   return at;
 }
@@ -155,7 +159,31 @@ void mcp__http_link_proceed(mcp__http_link_t *link) {
   schedule(link);
 }
 
+void mcp__http_link_open_stream(mcp__http_link_t *link) {
+  mcp__client_exchange_t *exchange = mcp__calloc(sizeof *exchange);
+  if (exchange == NULL)
+    return; /* the session works without it */
+  exchange->purpose = MCP__FOR_STREAM;
+  link->conns.max = MCP__HTTP_CONNS_MAX + 1;
+  mcp__exchange_append(&link->waiting, exchange);
+}
+
+void mcp__http_link_end_stream(mcp__http_link_t *link) {
+  link->conns.max = MCP__HTTP_CONNS_MAX;
+  for (mcp__client_exchange_t **at = &link->waiting.first; *at != NULL;)
+    if ((*at)->purpose == MCP__FOR_STREAM)
+      mcp__client_exchange_free(mcp__exchange_take(&link->waiting, at));
+    else
+      at = &(*at)->next;
+  for (unsigned i = 0; i < link->conns.count; i++) {
+    const mcp__client_exchange_t *exchange = link->conns.table[i]->exchange;
+    if (exchange != NULL && exchange->purpose == MCP__FOR_STREAM)
+      close_conn(link->conns.table[i]);
+  }
+}
+
 void mcp__http_link_begin_session(mcp__http_link_t *link) {
+  mcp__http_link_end_stream(link);
   mcp__free(link->session);
   link->session = NULL;
   link->version = NULL;
@@ -236,6 +264,9 @@ static void schedule(mcp__http_link_t *link) {
     earlier(&due_ms, link->close_by_ms);
   if (link->must_open)
     due_ms = now_ms;
+  for (const mcp__client_exchange_t *each = link->waiting.first; each != NULL; each = each->next)
+    if (each->due_ms > now_ms)
+      earlier(&due_ms, each->due_ms);
   for (unsigned i = 0; i < link->conns.count; i++)
     if (link->conns.table[i]->until_ms != 0)
       earlier(&due_ms, link->conns.table[i]->until_ms);
@@ -251,8 +282,9 @@ static bool cancel(mcp__http_link_t *link, const char *id) {
     for (mcp__client_exchange_t **at = &queues[i]->first; *at != NULL; at = &(*at)->next)
       if ((*at)->purpose == MCP__FOR_MESSAGE && (*at)->message.id != NULL &&
           strcmp((*at)->message.id, id) == 0) {
+        bool was_sent = (*at)->resume_id != NULL;
         mcp__client_exchange_free(mcp__exchange_take(queues[i], at));
-        return false;
+        return was_sent;
       }
   for (unsigned i = 0; i < link->conns.count; i++) {
     mcp__client_exchange_t *exchange = link->conns.table[i]->exchange;
@@ -378,12 +410,22 @@ static void close_link(mcp__link_t *base, bool politely) {
 static const mcp__link_ops_t ops = {send_message, may_send,    is_stateless, backlog,
                                     stage,        set_reading, tick,         close_link};
 
-static int add_internal(mcp__http_link_t *link, mcp__purpose_t purpose, const char *text) {
+static int discover(mcp__http_link_t *link) {
+  static const char text[] = "{\"jsonrpc\":\"2.0\",\"id\":\"discover\",\"method\":\"server/discover\"}";
   mcp__client_exchange_t *exchange;
-  int status = mcp__client_exchange_new(purpose, text, strlen(text), link->era, &exchange);
+  link->phase = MCP__HTTP_DISCOVERING;
+  link->era = MCP__ERA_MODERN;
+  link->version = mcp__protocol_version_name(MCP__2026_07_28);
+  int status = mcp__client_exchange_new(MCP__FOR_DISCOVER, text, sizeof text - 1, MCP__ERA_MODERN, &exchange);
   if (status == 0)
     mcp__exchange_append(&link->waiting, exchange);
   return status;
+}
+
+void mcp__http_link_fall_back(mcp__http_link_t *link) {
+  link->fell_back = true;
+  if (discover(link) != 0)
+    mcp__http_link_lose(link, UV_ENOMEM, "out of memory");
 }
 
 /* ---- creation -------------------------------------------------------------------------------------- */
@@ -413,8 +455,6 @@ mcp__link_t *mcp__http_link_new(mcp__stream_t *stream, const mcp__link_config_t 
   link->events = events;
   link->arg = arg;
   link->io = stream->io;
-  link->era = MCP__ERA_MODERN;
-  link->version = mcp__protocol_version_name(MCP__2026_07_28);
   uv_timer_init(link->io->prepare.loop, &link->timer);
   link->timer.data = link;
   const mcp__http_conns_events_t events_of_conns = {&conn_events, on_conn_opened, on_connecting_failed,
@@ -423,8 +463,7 @@ mcp__link_t *mcp__http_link_new(mcp__stream_t *stream, const mcp__link_config_t 
   if (config->needs_session)
     mcp__http_link_begin_session(link);
   else if (status == 0)
-    status = add_internal(link, MCP__FOR_DISCOVER,
-                          "{\"jsonrpc\":\"2.0\",\"id\":\"discover\",\"method\":\"server/discover\"}");
+    status = discover(link);
   if (status != 0) {
     link->events = &ignore_events;
     shut(link);

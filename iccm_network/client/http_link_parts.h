@@ -31,6 +31,7 @@ typedef struct mcp__http_link {
   mcp__http_conns_t conns;
   mcp__exchange_queue_t waiting; /* for a connection, or for the end of the handshake */
   mcp__http_tools_t tools;
+  bool fell_back;  /* server/discover was sent since initialize was refused */
   bool wants_conn; /* a request of the client waits */
   bool must_open;  /* on_open is due */
   bool ended;      /* lost or closed: no callback but on_freed follows */
@@ -45,6 +46,11 @@ uint64_t mcp__http_link_now_ms(const mcp__http_link_t *link);
 void mcp__http_link_lose(mcp__http_link_t *link, int status, const char *problem);
 /* Lets the client initialize a session, in place of an earlier one. */
 void mcp__http_link_begin_session(mcp__http_link_t *link);
+/* Asks server/discover, since the server refused initialize. */
+void mcp__http_link_fall_back(mcp__http_link_t *link);
+/* Requests the stream of the session. */
+void mcp__http_link_open_stream(mcp__http_link_t *link);
+void mcp__http_link_end_stream(mcp__http_link_t *link);
 /* Continues after an event: may call on_open and on_ready, or end a link that is closing. */
 void mcp__http_link_proceed(mcp__http_link_t *link);
 

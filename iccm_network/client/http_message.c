@@ -76,6 +76,18 @@ int mcp__http_write_post(mcp__buf_t *out, const mcp__http_target_t *to, const mc
   return status;
 }
 
+int mcp__http_write_get(mcp__buf_t *out, const mcp__http_target_t *to, const char *last_event_id) {
+  size_t begin = out->len;
+  int status = write_start(out, to, "GET");
+  status = mcp__buf_first_error(status, mcp__buf_puts(out, "Accept: text/event-stream\r\n"));
+  if (last_event_id != NULL)
+    status = mcp__buf_first_error(status, mcp__buf_printf(out, "Last-Event-ID: %s\r\n", last_event_id));
+  status = mcp__buf_first_error(status, mcp__buf_puts(out, "\r\n"));
+  if (status != 0)
+    out->len = begin;
+  return status;
+}
+
 int mcp__http_write_delete(mcp__buf_t *out, const mcp__http_target_t *to) {
   size_t begin = out->len;
   int status = write_start(out, to, "DELETE");

@@ -19,6 +19,8 @@ typedef struct mcp__http_target {
 /* Writes a POST with the message. params: lines of Mcp-Param headers, or NULL. */
 int mcp__http_write_post(mcp__buf_t *out, const mcp__http_target_t *to, const mcp__outgoing_t *message,
                          const mcp__buf_t *params);
+/* Writes a GET of a stream of events. last_event_id: the event that it continues after; NULL: none. */
+int mcp__http_write_get(mcp__buf_t *out, const mcp__http_target_t *to, const char *last_event_id);
 /* Writes a DELETE of the session. */
 int mcp__http_write_delete(mcp__buf_t *out, const mcp__http_target_t *to);
 

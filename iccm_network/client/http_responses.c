@@ -8,9 +8,12 @@
 #include "client/handshake.h"
 #include "client/http_link_parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { REPEAT_WITHIN_MS = 5000 /* later the server has probably begun to serve the request */ };
+
+#define STREAM_ENDED "the stream of events ended without the response"
 
 /* ---- failures -------------------------------------------------------------------------------------- */
 
@@ -28,6 +31,11 @@ static void fail_exchange(mcp__http_link_t *link, mcp__client_exchange_t *exchan
     break;
   case MCP__FOR_INITIALIZED: /* the next request shows whether the server minds */
     link->phase = MCP__HTTP_READY;
+    if (link->session != NULL && !link->ended)
+      mcp__http_link_open_stream(link);
+    break;
+  case MCP__FOR_STREAM: /* the server has none */
+    mcp__http_link_end_stream(link);
     break;
   case MCP__FOR_TOOLS:
     while (link->tools.parked.first != NULL && !link->ended) {
@@ -53,6 +61,26 @@ static void refuse(mcp__http_link_t *link, mcp__client_exchange_t *exchange,
   fail_exchange(link, exchange, status, problem);
 }
 
+/* Continues the stream of events of an exchange, in a session, or fails it. */
+static void resume(mcp__http_link_t *link, mcp__client_exchange_t *exchange, const mcp__sse_t *sse,
+                   const char *problem) {
+  bool is_of_message = exchange->purpose == MCP__FOR_MESSAGE || exchange->purpose == MCP__FOR_STREAM;
+  if (is_of_message && link->era == MCP__ERA_LEGACY && !link->ended &&
+      exchange->session_number == link->session_number &&
+      mcp__client_exchange_resume(exchange, sse, mcp__http_link_now_ms(link)))
+    mcp__exchange_append(&link->waiting, exchange);
+  else
+    fail_exchange(link, exchange, MCP_EDISCONNECTED, problem);
+}
+
+static void fail_resumed(mcp__http_link_t *link, mcp__client_exchange_t *exchange, int status) {
+  char problem[160];
+  snprintf(problem, sizeof problem,
+           "the stream of events ended without the response, and the server does not continue it: HTTP %d",
+           status);
+  fail_exchange(link, exchange, MCP_EDISCONNECTED, problem);
+}
+
 /* ---- the handshake --------------------------------------------------------------------------------- */
 
 static void become_modern(mcp__http_link_t *link) {
@@ -72,6 +100,8 @@ static const char *keep_session(mcp__http_link_t *link, yyjson_val *result, cons
 static bool take_discover(mcp__http_link_t *link, int status, yyjson_val *root) {
   switch (mcp__judge_discover(status, root)) {
   case MCP__IS_MODERN:
+    if (link->fell_back && !link->ended && link->events->on_discovered != NULL)
+      link->events->on_discovered(yyjson_obj_get(root, "result"), link->arg);
     become_modern(link);
     return true;
   case MCP__IS_LEGACY:
@@ -140,12 +170,20 @@ static bool take_own(mcp__http_link_t *link, mcp__client_exchange_t *exchange, i
     if (taken && (failure = take_tools(link, result)) != 0)
       cause = "out of memory";
   }
-  if (!taken && yyjson_is_obj(yyjson_obj_get(root, "error"))) {
+  bool is_refused = !taken && yyjson_is_obj(yyjson_obj_get(root, "error"));
+  bool falls_back = is_refused && exchange->purpose == MCP__FOR_INITIALIZE && link->config.needs_session &&
+                    !link->fell_back;
+  if (is_refused) {
     mcp__describe_refusal(root, problem, sizeof problem);
     cause = problem;
     failure = MCP_EUPGRADE;
   }
   yyjson_doc_free(doc);
+  if (falls_back) {
+    mcp__client_exchange_free(exchange);
+    mcp__http_link_fall_back(link);
+    return true;
+  }
   if (cause != NULL) {
     fail_exchange(link, exchange, failure, cause);
     return true;
@@ -183,12 +221,14 @@ static bool has_lost_session(const mcp__http_link_t *link, const mcp__client_exc
 
 /* The response to a message of the client. */
 static void take_client_answer(mcp__http_link_t *link, mcp__client_exchange_t *exchange,
-                               const mcp__http_answer_t *answer) {
+                               const mcp__http_answer_t *answer, const mcp__sse_t *sse) {
   bool is_request = mcp__client_exchange_is_request(exchange);
   if (exchange->answered || !is_request) {
     mcp__client_exchange_free(exchange);
   } else if (answer->is_events) {
-    fail_exchange(link, exchange, MCP_EDISCONNECTED, "the stream of events ended without the response");
+    resume(link, exchange, sse, STREAM_ENDED);
+  } else if (exchange->resume_id != NULL) {
+    fail_resumed(link, exchange, answer->status);
   } else if (has_lost_session(link, exchange, answer->status)) {
     renew_session(link, exchange);
   } else if (lacks_headers(link, exchange, answer)) {
@@ -202,16 +242,17 @@ static void take_client_answer(mcp__http_link_t *link, mcp__client_exchange_t *e
 }
 
 static void take_answer(mcp__http_link_t *link, mcp__client_exchange_t *exchange,
-                        const mcp__http_answer_t *answer) {
+                        const mcp__http_answer_t *answer, const mcp__sse_t *sse) {
   bool is_notification = exchange->purpose == MCP__FOR_INITIALIZED || exchange->purpose == MCP__FOR_END;
+  bool is_stream = exchange->purpose == MCP__FOR_STREAM;
   if (exchange->purpose == MCP__FOR_MESSAGE)
-    take_client_answer(link, exchange, answer);
+    take_client_answer(link, exchange, answer, sse);
   else if (exchange->answered)
     mcp__client_exchange_free(exchange);
-  else if (is_notification) /* whatever the server thinks of it */
+  else if (is_notification || (is_stream && !answer->is_events)) /* whatever the server thinks of it */
     fail_exchange(link, exchange, 0, "");
   else if (answer->is_events)
-    fail_exchange(link, exchange, MCP_EDISCONNECTED, "the stream of events ended without the response");
+    resume(link, exchange, sse, STREAM_ENDED);
   else if (mcp__http_is_decisive(answer->status) ||
            !take_own(link, exchange, answer->status, answer->body, answer->session))
     refuse(link, exchange, answer);
@@ -228,7 +269,9 @@ static mcp__client_exchange_t *take_exchange(mcp__http_conn_t *conn) {
 
 void mcp__http_responses_on_answer(mcp__http_conn_t *conn, const mcp__http_answer_t *answer, void *arg) {
   mcp__http_link_t *link = arg;
-  take_answer(link, take_exchange(conn), answer);
+  take_answer(link, take_exchange(conn), answer, &conn->sse);
+  if (link->conns.count > link->conns.max && conn->exchange == NULL)
+    mcp__http_conn_close(conn); /* it was one more for the stream of the session */
   mcp__http_link_proceed(link);
 }
 
@@ -257,7 +300,9 @@ void mcp__http_responses_on_event(mcp__http_conn_t *conn, mcp__buf_t *text, void
   mcp__client_exchange_t *exchange = conn->exchange;
   if (exchange->answered || exchange->purpose == MCP__FOR_INITIALIZED || exchange->purpose == MCP__FOR_END)
     return; /* nothing may follow the response, and notifications have none */
-  if (exchange->purpose != MCP__FOR_MESSAGE) {
+  if (exchange->purpose == MCP__FOR_STREAM) {
+    pass_on(link, exchange, text);
+  } else if (exchange->purpose != MCP__FOR_MESSAGE) {
     take_own_event(link, conn, text);
   } else if (pass_on(link, exchange, text) && conn->exchange == exchange) {
     exchange->answered = true;
@@ -285,6 +330,8 @@ void mcp__http_responses_on_failed(mcp__http_conn_t *conn, bool began, int statu
   } else if (status == MCP_ETLS) {
     mcp__client_exchange_free(exchange);
     mcp__http_link_lose(link, status, problem);
+  } else if (status == MCP_EDISCONNECTED && (conn->is_events || exchange->resume_id != NULL)) {
+    resume(link, exchange, &conn->sse, problem);
   } else {
     fail_exchange(link, exchange, status, problem);
   }

@@ -3,6 +3,7 @@
 #ifndef MCP_LINK_H
 #define MCP_LINK_H
 
+#include "base/json.h"
 #include "transport/stream.h"
 #include "transport/url.h"
 
@@ -23,6 +24,8 @@ typedef struct mcp__link_events {
   void (*on_failed)(uint64_t request, int status, const char *problem, void *arg);
   void (*on_lost)(int status, const char *problem, void *arg); /* once; not after mcp__link_close() */
   void (*on_freed)(void *arg);                                 /* the last callback */
+  /* Before on_open, if initialize was refused and the server then answered server/discover; may be NULL. */
+  void (*on_discovered)(yyjson_val *result, void *arg);
 } mcp__link_events_t;
 
 /* The peer of a link; borrowed during its life. */
@@ -31,7 +34,7 @@ typedef struct mcp__link_config {
   const char *token;       /* NULL: none is sent */
   mcp__tls_context_t *tls; /* NULL: in clear */
   bool verify;             /* whether TLS verifies the peer's certificate and name */
-  bool needs_session; /* HTTP, stdio: initialize is always sent, as if the peer knew older versions alone */
+  bool needs_session;      /* HTTP, stdio: initialize comes first, server/discover if it is refused */
   size_t max_message;
 } mcp__link_config_t;
 

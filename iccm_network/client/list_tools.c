@@ -7,6 +7,7 @@
 #include "client/client.h"
 
 #include "base/arena.h"
+#include "mcp/tool_headers.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -98,11 +99,28 @@ static void fail_timeout(mcp_client_t *client, listing_t *listing, const char *m
   fail(client, listing, MCP_ETIMEOUT, message_text);
 }
 
-static void append_tools(listing_t *listing, yyjson_val *tools) {
+/* Whether the tool may be used: over HTTP, one whose x-mcp-header is invalid must be left out (MCP
+ * 2026-07-28, Streamable HTTP). */
+static bool is_usable(yyjson_val *tool) {
+  char problem[256];
+  mcp__tool_headers_t headers = {0};
+  yyjson_val *name = yyjson_obj_get(tool, "name");
+  int status = mcp__tool_headers_read(&headers, yyjson_obj_get(tool, "inputSchema"), problem, sizeof problem);
+  mcp__tool_headers_free(&headers);
+  if (status == MCP_ETOOL)
+    mcp_log(MCP_LOG_WARN, "client", "left the tool %.100s out of the list: %s",
+            yyjson_is_str(name) ? yyjson_get_str(name) : "without a name", problem);
+  return status != MCP_ETOOL;
+}
+
+static void append_tools(const mcp_client_t *client, listing_t *listing, yyjson_val *tools) {
+  bool must_be_usable = mcp__client_uses_tool_headers(client);
   size_t index, count;
   yyjson_val *tool;
   yyjson_arr_foreach(tools, index, count, tool) {
-    yyjson_mut_arr_append(yyjson_mut_doc_get_root(listing->tools), yyjson_val_mut_copy(listing->tools, tool));
+    if (!must_be_usable || is_usable(tool))
+      yyjson_mut_arr_append(yyjson_mut_doc_get_root(listing->tools),
+                            yyjson_val_mut_copy(listing->tools, tool));
   }
 }
 
@@ -134,7 +152,7 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
     fail(client, listing, MCP_EPROTOCOL, "the response to tools/list has no array of tools");
     return;
   }
-  append_tools(listing, tools);
+  append_tools(client, listing, tools);
   if (listing->arena.failed)
     fail_out_of_memory(client, listing);
   else if (yyjson_get_len(cursor) == 0 || !yyjson_is_str(cursor))

@@ -1,5 +1,5 @@
 /* sse.c: lines are read field by field: the bytes of data go to the event at once, those of other fields and
- * of comments are skipped. id and retry are skipped too: streams are not resumed. */
+ * of comments are skipped. */
 #include "client/sse.h"
 
 #include <string.h>
@@ -8,6 +8,7 @@ void mcp__sse_init(mcp__sse_t *sse, size_t max, bool (*on_event)(mcp__sse_t *sse
   memset(sse, 0, sizeof *sse);
   sse->on_event = on_event;
   sse->arg = arg;
+  sse->retry_ms = UINT64_MAX;
   mcp__buf_init(&sse->data, max, NULL);
 }
 
@@ -18,6 +19,10 @@ void mcp__sse_deinit(mcp__sse_t *sse) {
 static mcp__sse_field_t field_of(const mcp__sse_t *sse) {
   if (sse->name_len == 4 && memcmp(sse->name, "data", 4) == 0)
     return MCP__SSE_DATA;
+  if (sse->name_len == 2 && memcmp(sse->name, "id", 2) == 0)
+    return MCP__SSE_ID;
+  if (sse->name_len == 5 && memcmp(sse->name, "retry", 5) == 0)
+    return MCP__SSE_RETRY;
   return sse->name_len == 5 && memcmp(sse->name, "event", 5) == 0 ? MCP__SSE_TYPE : MCP__SSE_OTHER;
 }
 
@@ -26,6 +31,12 @@ static int begin_value(mcp__sse_t *sse) {
   sse->field = field_of(sse);
   if (sse->field == MCP__SSE_TYPE)
     sse->type_len = 0;
+  if (sse->field == MCP__SSE_ID) {
+    sse->id_len = 0;
+    sse->id_is_bad = false;
+  }
+  if (sse->field == MCP__SSE_RETRY)
+    sse->retry = 0;
   if (sse->field != MCP__SSE_DATA)
     return 0;
   int status = sse->has_data ? mcp__buf_append(&sse->data, "\n", 1) : 0;
@@ -36,12 +47,21 @@ static int begin_value(mcp__sse_t *sse) {
 static bool end_event(mcp__sse_t *sse) {
   bool has_data = sse->has_data, goes_on = true;
   sse->type[sse->type_len] = '\0';
+  memcpy(sse->last_id, sse->id, sse->id_len); /* also of an event without data (WHATWG HTML) */
+  sse->last_id[sse->id_len] = '\0';
   sse->has_data = false;
   if (has_data)
     goes_on = sse->on_event(sse, sse->arg);
   sse->type_len = 0;
   sse->data.len = 0;
   return goes_on;
+}
+
+static void end_value(mcp__sse_t *sse) {
+  if (sse->field == MCP__SSE_ID && sse->id_is_bad)
+    sse->id_len = 0;
+  if (sse->field == MCP__SSE_RETRY && sse->value_begun && sse->retry != UINT64_MAX)
+    sse->retry_ms = sse->retry;
 }
 
 static int end_line(mcp__sse_t *sse, bool *goes_on) {
@@ -51,6 +71,7 @@ static int end_line(mcp__sse_t *sse, bool *goes_on) {
     *goes_on = end_event(sse);
   else if (sse->field == MCP__SSE_NAME) /* a name without a colon has an empty value */
     status = begin_value(sse);
+  end_value(sse);
   sse->field = MCP__SSE_NAME;
   sse->name_len = 0;
   sse->value_begun = false;
@@ -66,6 +87,21 @@ static void add_type(mcp__sse_t *sse, const char *data, size_t len) {
   }
   memcpy(sse->type + sse->type_len, data, len);
   sse->type_len += len;
+}
+
+static void add_id(mcp__sse_t *sse, const char *data, size_t len) {
+  for (size_t i = 0; i < len && !sse->id_is_bad; i++) {
+    sse->id_is_bad = sse->id_len == MCP__SSE_ID_MAX || data[i] < 0x20 || data[i] > 0x7e;
+    if (!sse->id_is_bad)
+      sse->id[sse->id_len++] = data[i];
+  }
+}
+
+static void add_retry(mcp__sse_t *sse, const char *data, size_t len) {
+  for (size_t i = 0; i < len && sse->retry != UINT64_MAX; i++) {
+    bool is_digit = data[i] >= '0' && data[i] <= '9' && sse->retry < UINT32_MAX;
+    sse->retry = is_digit ? sse->retry * 10 + (uint64_t)(data[i] - '0') : UINT64_MAX;
+  }
 }
 
 static int take_name(mcp__sse_t *sse, char c) {
@@ -90,6 +126,10 @@ static size_t take_value(mcp__sse_t *sse, const char *data, size_t len, int *sta
     *status = mcp__buf_append(&sse->data, data, used);
   else if (sse->field == MCP__SSE_TYPE)
     add_type(sse, data, used);
+  else if (sse->field == MCP__SSE_ID)
+    add_id(sse, data, used);
+  else if (sse->field == MCP__SSE_RETRY)
+    add_retry(sse, data, used);
   return used;
 }
 

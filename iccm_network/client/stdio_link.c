@@ -38,7 +38,9 @@ typedef struct stdio_link {
   unsigned open_parts; /* programs that are not freed yet, and the timer */
   uv_timer_t timer;    /* for the response to server/discover, and for on_open */
   phase_t phase;
-  bool asked;   /* the response to server/discover is expected */
+  bool asked;         /* the response to server/discover is expected */
+  bool may_fall_back; /* server/discover is asked if initialize is refused */
+  bool fell_back;
   bool passed;  /* the client got a message, so it does without that response */
   bool ended;   /* lost or closed: no callback but on_freed follows */
   bool waiting; /* on_ready is due when the output is written */
@@ -105,10 +107,30 @@ static void take_discover(stdio_link_t *link, yyjson_val *root) {
     mcp__describe_refusal(root, problem, sizeof problem);
     lose(link, MCP_EUPGRADE, problem);
   } else if (verdict == MCP__IS_MODERN) {
+    if (link->fell_back && link->events->on_discovered != NULL)
+      link->events->on_discovered(yyjson_obj_get(root, "result"), link->arg);
     open_later(link, MODERN);
   } else if (link->phase == DISCOVERING) {
     open_later(link, LEGACY);
   }
+}
+
+static void ask(stdio_link_t *link);
+
+/* Whether a line is the refusal of initialize by a server that may know newer versions alone. */
+static bool take_if_refusal(stdio_link_t *link, const mcp__buf_t *line) {
+  mcp__json_error_t error;
+  yyjson_doc *doc = mcp__json_read(line->data, line->len, &mcp__json_alc, &error);
+  yyjson_val *root = yyjson_doc_get_root(doc);
+  bool is_response = yyjson_obj_get(root, "id") != NULL && yyjson_obj_get(root, "method") == NULL;
+  bool is_refusal = is_response && yyjson_is_obj(yyjson_obj_get(root, "error"));
+  link->may_fall_back = link->may_fall_back && !is_response;
+  yyjson_doc_free(doc);
+  if (!is_refusal)
+    return false;
+  link->fell_back = true;
+  ask(link);
+  return true;
 }
 
 static bool take_if_discover(stdio_link_t *link, const mcp__buf_t *line) {
@@ -155,6 +177,8 @@ static void on_line(mcp__buf_t *line, void *arg) {
   }
   if (link->asked && take_if_discover(link, line))
     return;
+  if (link->may_fall_back && take_if_refusal(link, line))
+    return;
   if (link->phase == DISCOVERING) { /* nothing but that was requested */
     skip_text(link, line);
     return;
@@ -183,7 +207,7 @@ static bool start(stdio_link_t *link);
 static void on_ended(int status, const char *problem, void *arg) {
   stdio_link_t *link = arg;
   bool began = status != MCP_ECONNECT;
-  if (link->phase == DISCOVERING && began) {
+  if (link->phase == DISCOVERING && began && !link->fell_back) {
     mcp__program_t *first = link->program;
     link->asked = false;
     if (start(link)) {
@@ -303,6 +327,7 @@ mcp__link_t *mcp__stdio_link_new(uv_loop_t *loop, char **argv, const mcp__link_c
   uv_timer_init(loop, &link->timer);
   link->timer.data = link;
   link->open_parts++;
+  link->may_fall_back = config->needs_session;
   if (config->needs_session)
     open_later(link, LEGACY);
   else

@@ -895,8 +895,9 @@ typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, 
  * does not know it. It sends up to 8 requests at a time, each on a separate connection that is kept for
  * later ones; further requests wait. If the server closes a kept connection before it answers, the request
  * is repeated once on a new connection. A cancelled or expired request closes its connection. With
- * 2026-07-28, which has no "ping", a request of that method asks server/discover. Redirects are not
- * followed, streams are not resumed, and notifications that belong to no request are not received.
+ * 2026-07-28, which has no "ping", a request of that method asks server/discover. In a session, the client
+ * receives notifications that belong to no request over one more connection, and continues a stream of events
+ * that ends before the response, if its events have ids. Redirects are not followed.
  *
  * Returns the client, which you close by mcp_client_close() and then free by mcp_client_free(). Returns
  * NULL if url is not a valid address, ICCM_AUTH_TOKEN or, for wss://, the file ICCM_TLS_CA is invalid, or
@@ -1100,7 +1101,8 @@ MCP_EXPORT int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mu
 MCP_EXPORT int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params,
                                   const mcp_call_options_t *options, mcp_result_cb cb, void *arg);
 
-/* Requests tools/list, page by page. The value that cb receives is one array of all tools.
+/* Requests tools/list, page by page. The value that cb receives is one array of all tools. With MCP
+ * 2026-07-28 over HTTP, it lacks the tools whose x-mcp-header is invalid; the log has a warning for each.
  *
  * options may be NULL. They apply to all pages together, but progress_cb is ignored. The id is that of the
  * request for the first page.

@@ -1,13 +1,15 @@
-"""The official conformance suite of MCP, against tests/peers/everything.c over HTTP.
+"""The official conformance suite of MCP, against tests/peers/everything.c and tests/peers/conformance_client.py over HTTP.
 
 Happy path: the suite runs all scenarios of one requirement set, and its verdict on each one is the expected one. A
-scenario that fails today is listed by name: if it begins to pass, the test fails until the list is correct again.
+scenario that fails today is listed by name: if it begins to pass, the test fails until the list is correct again. Of the
+scenarios for clients, each of CLIENT has to pass; the others are about OAuth and elicitation, which the client lacks.
 """
+import contextlib
 import json
 import re
 import unittest
 
-from services import WAIT_S, SingleServer, main, npm_node, npm_peers, run_program
+from services import ATTEMPTS, PROGRAMS, SOURCE, WAIT_S, SingleServer, main, npm_node, npm_peers, run_program
 
 TOOLS = """tools-list tools-call-simple-text tools-call-image tools-call-audio tools-call-embedded-resource
     tools-call-mixed-content tools-call-error tools-call-with-progress"""
@@ -60,6 +62,16 @@ FAIL = {
 OPEN = {"2025-11-25": set(), "2026-07-28": {("server-stateless", "sep-2575-server-sends-prompts-list-changed-on-subscription")}}
 
 
+CLIENT = {
+    "2025-11-25": names("initialize tools_call"),
+    "2026-07-28": names(
+        "tools_call request-metadata http-standard-headers http-custom-headers http-invalid-tool-headers",
+        "json-schema-ref-no-deref",
+    ),
+}
+SUITE = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
+
+
 class Suite:
     """One run of the suite: the verdict on each scenario, and its checks."""
 
@@ -67,8 +79,7 @@ class Suite:
         with SingleServer("everything", "0") as server:
             results = server.directory / "results"
             run = run_program([
-                npm_node(), npm_peers() / "node_modules/@modelcontextprotocol/conformance/dist/index.js",
-                "server", "--url", f"http://127.0.0.1:{server.port}/mcp", "--requirements", version,
+                npm_node(), npm_peers() / SUITE, "server", "--url", f"http://127.0.0.1:{server.port}/mcp", "--requirements", version,
                 "--timeout", int(WAIT_S * 1000), "--output-dir", results,
             ])  # fmt: skip
             verdicts = re.findall(r"^([✓✗]) ([\w-]+): \d+ passed, \d+ failed$", run.stdout, re.M)
@@ -110,6 +121,34 @@ class ConformanceSuite(unittest.TestCase):
 
     def test_2026_07_28(self):
         self.judge("2026-07-28")
+
+
+class ClientScenarios(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        npm_node()
+
+    def judge(self, version, scenario):
+        client = f"/usr/bin/python3 {SOURCE / 'tests/peers/conformance_client.py'} {PROGRAMS['iccm']}"
+        run = run_program([
+            npm_node(), npm_peers() / SUITE, "client", "--command", client, "--scenario", scenario,
+            "--spec-version", version, "--timeout", int(WAIT_S * 1000),
+        ])  # fmt: skip
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertRegex(run.stdout + run.stderr, r"Passed: [1-9]\d*/\d+, 0 failed, \d+ warnings")
+
+    def test_scenarios(self):
+        for version, scenarios in CLIENT.items():
+            for scenario in sorted(scenarios):
+                with self.subTest(version=version, scenario=scenario):
+                    self.judge(version, scenario)
+
+    def test_the_time_of_a_reconnect(self):
+        """The suite measures up to the last GET, so the stream of the session must come before the call."""
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(AssertionError):
+                return self.judge("2025-11-25", "sse-retry")
+        self.judge("2025-11-25", "sse-retry")
 
 
 if __name__ == "__main__":

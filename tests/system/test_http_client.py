@@ -378,6 +378,23 @@ class ModernServer(Case):
                 self.expect(iccm("call", server.url, "echo", "a=x"), code, "fine" if code == OK else "header mismatch")
                 self.assertEqual(server.order, ["server/discover", *order])
 
+    def test_a_tool_whose_headers_are_invalid_is_left_out(self):
+        """In the version that has these headers alone, and over HTTP alone."""
+        invalid = {"type": "object", "properties": {"a": {"type": "number", "x-mcp-header": "A"}}}
+        tools = [{"name": name, "inputSchema": schema} for name, schema in (("bad", invalid), ("good", {"type": "object"}))]
+
+        def answer(request):
+            return response(200, result(request, tools=tools)) if request.rpc == "tools/list" else None
+
+        with modern(answer) as server:
+            run = iccm("list", "--verbose", server.url)
+            self.assertEqual((run.returncode, run.stdout.split()), (OK, ["good"]))
+            left_out = "left the tool bad out of the list: x-mcp-header of /a stands at a type that is none of"
+            self.assertEqual(run.stderr.count("x-mcp-header"), 1)
+            self.assertIn(left_out, run.stderr)
+        with legacy(lambda request: response(404), answer) as server:
+            self.assertRegex(iccm("list", server.url).stdout, r"(?sm)\Abad\n.*^good\n")
+
     def test_a_response_for_another_request(self):
         def answer(request):
             if request.rpc == "tools/call":
@@ -455,8 +472,9 @@ class LegacyServer(Case):
         for refusal in self.REFUSALS:
             with legacy(refusal) as server:
                 self.expect(iccm("call", server.url, "echo"), OK, "fine")
-                self.assertEqual(server.order, ["server/discover", "initialize", "notifications/initialized",
-                                                *server.order[3:-1], "DELETE"])
+                order = [each for each in server.order if each != "GET"] # of the session's stream, at any time
+                self.assertEqual(order, ["server/discover", "initialize", "notifications/initialized",
+                                         *order[3:-1], "DELETE"])
                 initialize = server.seen("initialize")[0]
                 self.assertEqual(initialize.params["protocolVersion"], "2025-11-25")
                 self.assertNotIn("mcp-session-id", initialize.headers)
@@ -483,6 +501,102 @@ class LegacyServer(Case):
         with legacy(self.REFUSALS[0], answer) as server:
             self.expect(iccm("call", server.url, "echo"), OK, "fine")
             self.assertEqual(server.seen("tools/call")[0].headers["mcp-session-id"], SESSION)
+
+    def streams(self, *answers):
+        """A server whose calls are answered by a stream with the first text, and each GET after an event by the next."""
+        texts = iter(answers)
+
+        def answer(request):
+            if request.rpc == "tools/call":
+                answer.call = request
+            if request.rpc == "tools/call" or "last-event-id" in request.headers:
+                told = next(texts)
+                told = told if isinstance(told, str) else told(answer.call)
+                if told.startswith("HTTP/1.1"):
+                    return told.encode()
+                return response(200, told.encode(), type="text/event-stream", framing="Connection: close")
+            return response(405) if request.method == "GET" else None
+
+        return legacy(self.REFUSALS[0], answer, version="2025-11-25")
+
+    def test_a_stream_that_ends_before_the_response_is_continued(self):
+        def final(request):
+            return "event: message\n" + event(text(request)).decode()
+
+        begin, more = "id: e1\nretry: 1\ndata: \n\n", "id: e2\ndata: \n\n"
+        for answers, ids in (
+            ([begin, final], ["e1"]),
+            ([begin, more, final], ["e1", "e2"]),
+            ([begin, ": nothing\n\n", final], ["e1", "e1"]),
+            ([begin + "id: half", final], ["e1"]),
+        ):
+            with self.subTest(ids=ids), self.streams(*answers) as server:
+                self.expect(iccm("call", server.url, "echo"), OK, "fine")
+                gets = [each for each in server.seen("GET") if "last-event-id" in each.headers]
+                self.assertEqual([each.headers["last-event-id"] for each in gets], ids)
+                for each in gets:
+                    self.assertEqual(each.headers["accept"], "text/event-stream")
+                    self.assertEqual((each.headers["mcp-session-id"], each.headers["mcp-protocol-version"]), (SESSION, "2025-11-25"))
+                self.assertEqual(len(server.seen("tools/call")), 1)
+
+    def test_a_stream_that_cannot_be_continued(self):
+        ended = "the stream of events ended without the response"
+        begin = "id: e1\nretry: 1\ndata: \n\n"
+        for answers, pattern in (
+            ([": nothing\n\n"], ended),
+            (["id: \u00fc\ndata: \n\n"], ended),
+            ([begin, "HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n"], f"{ended}, and the server does not continue it: HTTP 405"),
+            ([begin, "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"], f"{ended}, and the server does not continue it: HTTP 404"),
+        ):
+            with self.subTest(pattern=pattern), self.streams(*answers) as server:
+                self.expect(iccm("call", server.url, "echo"), PROTOCOL, pattern)
+                self.assertEqual(len(server.seen("tools/call")), 1)
+
+    def test_a_call_whose_stream_is_continued_ends_in_time(self):
+        with self.streams("id: e1\nretry: 3600000\ndata: \n\n") as server:
+            self.expect(iccm("call", "--timeout", "1", server.url, "echo"), TIMEOUT, "no answer within 1000 ms")
+            self.assertEqual(server.seen("notifications/cancelled")[0].params["requestId"], server.seen("tools/call")[0].id)
+
+    def test_a_bridge_to_a_server_of_the_newest_version_alone(self):
+        def answer(request):
+            return response(400, error(request, -32022, data={"supported": [MODERN]})) if request.rpc == "initialize" else None
+
+        with modern(answer) as server:
+            params = {"protocolVersion": "2025-06-18", "capabilities": {}}
+            lines = [{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params},
+                     {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "echo"}}]  # fmt: skip
+            run = subprocess.run([PROGRAMS["iccm"], "bridge", server.url], input="".join(json.dumps(line) + "\n" for line in lines),
+                                 capture_output=True, text=True, timeout=WAIT_S)  # fmt: skip
+        answers = {answer["id"]: answer["result"] for answer in map(json.loads, run.stdout.splitlines())}
+        self.assertEqual(answers[1], {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
+                                      "serverInfo": {"name": server.url, "version": ""}})  # fmt: skip
+        self.assertEqual(answers[2]["content"][0]["text"], "fine")
+        self.assertEqual(server.order, ["initialize", "server/discover", "tools/call"])
+
+    def test_the_stream_of_a_session(self):
+        """It is opened after the handshake, and again after its end; its messages reach the host of a bridge."""
+        changed = {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
+        gets = []
+
+        def answer(request):
+            if request.method != "GET":
+                return None
+            gets.append(request.headers.get("last-event-id"))
+            told = b"id: n%d\nretry: 1\n" % len(gets) + event(changed | {"params": {"n": len(gets)}})
+            return response(200, told, type="text/event-stream", framing="Connection: close")
+
+        with legacy(self.REFUSALS[0], answer) as server:
+            bridge = subprocess.Popen([PROGRAMS["iccm"], "bridge", server.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      stderr=subprocess.DEVNULL, text=True)  # fmt: skip
+            with bridge:
+                params = {"protocolVersion": "2025-06-18", "capabilities": {}}
+                bridge.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}) + "\n")
+                bridge.stdin.flush()
+                lines = [json.loads(bridge.stdout.readline()) for _ in range(4)]
+                bridge.stdin.close()
+        self.assertEqual(lines[0]["id"], 1)
+        self.assertEqual([each["params"]["n"] for each in lines[1:]], [1, 2, 3])
+        self.assertEqual(gets[:3], [None, "n1", "n2"])
 
     def test_a_session_that_the_server_forgot(self):
         pings = []

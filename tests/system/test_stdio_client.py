@@ -70,6 +70,33 @@ class Bridge(unittest.TestCase):
         self.assertEqual(answers[1]["serverInfo"]["name"], "everything")
         self.assertIn("simple text response", answers[2]["content"][0]["text"])
 
+    def test_a_server_that_knows_the_newest_version_alone(self):
+        """It refuses initialize: the host's is answered from server/discover."""
+        server = """
+import json, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    modern = "io.modelcontextprotocol/clientCapabilities" in request.get("params", {}).get("_meta", {})
+    discovered = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "instructions": "be kind",
+                  "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "newest", "version": "3"}}}
+    answer = {"result": discovered if request["method"] == "server/discover" else {"content": []}}
+    if not modern:
+        answer = {"error": {"code": -32601, "message": "no such method"}}
+    print(json.dumps({"jsonrpc": "2.0", "id": request["id"]} | answer), flush=True)
+"""
+        messages = [
+            {"id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}}},
+            {"method": "notifications/initialized"},
+            {"id": 2, "method": "tools/call", "params": {"name": "x"}},
+        ]
+        text = "".join(json.dumps({"jsonrpc": "2.0"} | message) + "\n" for message in messages)
+        run = iccm("bridge", "--stdio", "/usr/bin/python3", "-c", server, text=text)
+        self.assertEqual(run.returncode, OK, run.stderr)
+        answers = {answer["id"]: answer["result"] for answer in map(json.loads, run.stdout.splitlines())}
+        self.assertEqual(answers[1], {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
+                                      "serverInfo": {"name": "newest", "version": "3"}, "instructions": "be kind"})  # fmt: skip
+        self.assertEqual(answers[2], {"content": []})
+
     def test_over_http(self):
         with ProgramGroup() as group:
             bridge = group.add("bridge", PROGRAMS["iccm"], "bridge", "--listen", "0", "--stdio", EVERYTHING)

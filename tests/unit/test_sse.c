@@ -60,6 +60,48 @@ Test(sse, streams) {
     }
 }
 
+static bool ignore_event(mcp__sse_t *sse, void *arg) {
+  (void)sse, (void)arg;
+  return true;
+}
+
+Test(sse, ids_and_times_of_reconnects) {
+  char long_id[MCP__SSE_ID_MAX + 2];
+  memset(long_id, 'x', sizeof long_id - 1);
+  long_id[sizeof long_id - 1] = '\0';
+  char longest[300], too_long[300];
+  snprintf(longest, sizeof longest, "id: %s\n\n", long_id + 1);
+  snprintf(too_long, sizeof too_long, "id: 1\n\nid: %s\n\n", long_id);
+  const struct {
+    const char *text, *id;
+    uint64_t retry_ms;
+  } rows[] = {
+      {"data: a\n\n", "", UINT64_MAX},
+      {"id: 1\ndata: a\n\ndata: b\n\n", "1", UINT64_MAX},
+      {"id: 1\n\n", "1", UINT64_MAX}, /* also without data */
+      {"id: 1\n\nid: 2\ndata: x", "1", UINT64_MAX},
+      {"id: 1\n\nid\n\n", "", UINT64_MAX},
+      {"id:a:b c\n\n", "a:b c", UINT64_MAX},
+      {"id: 1\n\nid: a\tb\n\n", "", UINT64_MAX},
+      {"retry: 1500\n", "", 1500},
+      {"retry: 1500\nretry: 15a\nretry\nretry:\nretry: -1\nretry: 99999999999\n", "", 1500},
+      {longest, long_id + 1, UINT64_MAX},
+      {too_long, "", UINT64_MAX},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    for (size_t size = 1; size <= strlen(rows[i].text); size++) {
+      mcp__sse_t sse;
+      size_t len = strlen(rows[i].text);
+      mcp__sse_init(&sse, 1000, ignore_event, NULL);
+      for (size_t at = 0; at < len; at += size)
+        cr_assert_eq(mcp__sse_feed(&sse, rows[i].text + at, len - at < size ? len - at : size), 0);
+      cr_expect_str_eq(sse.last_id, rows[i].id, "%zu, %zu", i, size);
+      cr_expect_eq(sse.retry_ms, rows[i].retry_ms, "%zu, %zu: %llu", i, size,
+                   (unsigned long long)sse.retry_ms);
+      mcp__sse_deinit(&sse);
+    }
+}
+
 Test(sse, limit_of_an_event) {
   cr_expect_eq(read_in_pieces("data: 1234\ndata: 678\n\ndata: 12345678\n\n", 3, 8), 0);
   cr_expect_str_eq(seen, "<1234\n678><12345678>");
