@@ -40,18 +40,6 @@ static int write_post(mcp__buf_t *out, const mcp__http_target_t *to, const docto
   return status;
 }
 
-static int write_get(mcp__buf_t *out, const mcp__http_target_t *to) {
-  int status = mcp__buf_printf(out, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n",
-                               to->url->path, to->url->authority);
-  if (to->version != NULL)
-    status = mcp__buf_first_error(status, mcp__buf_printf(out, "MCP-Protocol-Version: %s\r\n", to->version));
-  if (to->session != NULL)
-    status = mcp__buf_first_error(status, mcp__buf_printf(out, "Mcp-Session-Id: %s\r\n", to->session));
-  if (to->token != NULL)
-    status = mcp__buf_first_error(status, mcp__buf_printf(out, "Authorization: Bearer %s\r\n", to->token));
-  return mcp__buf_first_error(status, mcp__buf_puts(out, "\r\n"));
-}
-
 void doctor_send(doctor_t *doctor, raw_http_t *http, const doctor_request_t *request) {
   bool is_modern = request->era == MCP__ERA_MODERN;
   mcp__url_t url = doctor->url;
@@ -64,7 +52,7 @@ void doctor_send(doctor_t *doctor, raw_http_t *http, const doctor_request_t *req
     snprintf(url.path, sizeof url.path, "%s", request->path);
   mcp__buf_init(&out, MAX_REQUEST, NULL);
   int status = request->verb == NULL               ? write_post(&out, &to, request)
-               : strcmp(request->verb, "GET") == 0 ? write_get(&out, &to)
+               : strcmp(request->verb, "GET") == 0 ? mcp__http_write_get(&out, &to, NULL)
                                                    : mcp__http_write_delete(&out, &to);
   if (status == 0)
     raw_http_send(http, &out);

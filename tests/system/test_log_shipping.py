@@ -5,12 +5,14 @@ Environment variable: TEST_LINES (1000).
 """
 import asyncio
 import fcntl
+import http.server
 import json
 import os
 import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 import unittest
 from contextlib import AsyncExitStack
@@ -75,6 +77,50 @@ def url_of(program):
     return f"ws://127.0.0.1:{program.port()}"
 
 
+class OlderGodot(http.server.BaseHTTPRequestHandler):
+    """Serves 2025-11-25 over HTTP: sessions, and a stream with the level of the component that asked for it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def respond(self, status, value=None, **headers):
+        body = json.dumps(value).encode() if value is not None else b""
+        self.send_response(status)
+        for name, text in ({"Content-Type": "application/json", "Content-Length": len(body)} | headers).items():
+            self.send_header(name.replace("_", "-"), text)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        reply = {"jsonrpc": "2.0", "id": message.get("id")}
+        if message["method"] == "initialize":
+            self.server.asked = message["params"]["capabilities"]["experimental"]["iccm/log_level"]
+            result = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "older", "version": "1"}}
+            self.respond(200, reply | {"result": result}, Mcp_Session_Id="s1")
+        elif message["method"] == "tools/call":
+            self.server.lines.append(message["params"]["arguments"])
+            self.respond(200, reply | {"result": {"content": [{"type": "text", "text": "{}"}]}})
+        elif "id" in message:
+            self.respond(400, reply | {"error": {"code": -32000, "message": "Unsupported protocol version"}})
+        else:
+            self.respond(202)
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        notice = {"jsonrpc": "2.0", "method": "notifications/iccm/log_level", "params": self.server.asked | {"level": "TRACE"}}
+        self.wfile.write(f"data: {json.dumps(notice)}\n\n".encode())
+        self.server.stopping.wait(WAIT_S)
+
+    def do_DELETE(self):
+        self.respond(200)
+
+
 class Levels(AsyncTestCase):
     WITHIN_S, ROUNDS = 1.0, 10  # of which a busy machine may spoil all but one
 
@@ -137,6 +183,23 @@ class Levels(AsyncTestCase):
                     system.godot.kill()
                     system.godot.start()
                     wait_ready(system.godot_port)
+
+    async def test_an_older_godot_over_http(self):
+        """Its notice comes over the stream of the session."""
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OlderGodot) as godot, Shipping() as system:
+            godot.daemon_threads, godot.block_on_close = True, False
+            godot.lines, godot.stopping = [], threading.Event()
+            threading.Thread(target=godot.serve_forever, args=(0.05,), daemon=True).start()
+            web = system.component("web", RELAY, "web", 0, GODOT_URL=f"http://127.0.0.1:{godot.server_port}/mcp")
+            async with Caller(url_of(web)) as caller:
+
+                async def ships_all():
+                    await call_as(caller, "work", {"subject": "one"}, "t")
+                    return any(line["level"] == "TRACE" for line in godot.lines)
+
+                await wait_until_async(ships_all, "web obeys TRACE")
+            godot.stopping.set()
+            godot.shutdown()
 
     async def test_the_notice_over_http(self):
         """In both eras, to a peer that asks for it."""
