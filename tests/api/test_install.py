@@ -181,7 +181,8 @@ class Installed(unittest.TestCase):
                 self.assertRegex(answer.replace("\\", ""), r'"greeting": ?"hello",\s*"to": ?"Ada"|greeting\s+hello\s+to\s+Ada')
 
     def test_the_typescript_client_of_the_readme(self):
-        (program,) = re.findall(r"^```js\n(.*?)^```$", README, re.M | re.S)
+        programs = re.findall(r"^```js\n(.*?)^```$", README, re.M | re.S)
+        (program,) = [text for text in programs if "@modelcontextprotocol/client" in text]
         place = npm_peers()
         program = program.replace("localhost:9000", f"localhost:{self.greeter()}")
         printed = run("node", "--input-type=module", "--eval", program, cwd=place)
@@ -196,7 +197,7 @@ class Installed(unittest.TestCase):
         sanitizers = os.environ["TEST_SANITIZE"]
         flags = [] if sanitizers == "none" else [f"-DCMAKE_C_FLAGS=-fsanitize={sanitizers}"]
         configured = run_program(["cmake", "-S", directory, "-B", directory, *flags,
-                               f"-DCMAKE_PREFIX_PATH={self.libraries.parents[1]};{self.libraries.parent}", *options], 120)
+                               f"-DCMAKE_PREFIX_PATH={self.libraries.parents[1]};{self.libraries.parent}", *options], BUILD_S)
         if configured.returncode == 0:
             run("cmake", "--build", directory)
         return configured, directory / "program"
