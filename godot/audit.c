@@ -21,21 +21,35 @@ static yyjson_mut_val *arguments_of(mcp_call_t *call, yyjson_mut_doc *doc) {
 static void on_pushed(int status, void *arg) {
   (void)arg;
   if (status != 0)
-    mcp_log(MCP_LOG_WARN, "godot", "the line above was not queued: %s", QUEUE_UNAVAILABLE);
+    mcp_log(MCP_LOG_WARN, "godot", "a line about the logs was not queued: %s", QUEUE_UNAVAILABLE);
+}
+
+/* Returns the entry, which the caller frees, or NULL with the reason. */
+static char *entry_of(yyjson_mut_doc *doc, const char *trace_id, size_t *len,
+                      char reason[ENTRY_REASON_SIZE]) {
+  size_t redacted = 0;
+  yyjson_doc *arguments = yyjson_mut_doc_imut_copy(doc, NULL);
+  snprintf(reason, ENTRY_REASON_SIZE, "out of memory");
+  char *text = arguments != NULL ? entry_new(yyjson_doc_get_root(arguments), trace_id, mcp_time_now_us(), len,
+                                             &redacted, reason)
+                                 : NULL;
+  yyjson_doc_free(arguments);
+  return text;
 }
 
 static void push(queue_t *queue, yyjson_mut_doc *doc, const char *trace_id) {
   char reason[ENTRY_REASON_SIZE];
-  size_t len, redacted = 0;
-  yyjson_doc *arguments = yyjson_mut_doc_imut_copy(doc, NULL);
-  char *text = arguments != NULL ? entry_new(yyjson_doc_get_root(arguments), trace_id, mcp_time_now_us(),
-                                             &len, &redacted, reason)
-                                 : NULL;
-  int status = text != NULL ? queue_push(queue, &(mcp_text_t){text, len}, 1, on_pushed, NULL) : MCP_ENOMEM;
-  if (status != 0)
-    on_pushed(status, NULL);
+  size_t len;
+  char *text = entry_of(doc, trace_id, &len, reason);
+  if (text == NULL) { /* without the arguments, which may be too large for an entry */
+    yyjson_mut_obj_remove_key(yyjson_mut_obj_get(yyjson_mut_doc_get_root(doc), "data"), "arguments");
+    text = entry_of(doc, trace_id, &len, reason);
+  }
+  if (text == NULL)
+    mcp_log(MCP_LOG_WARN, "godot", "a line about the logs was not queued: %s", reason);
+  else if (queue_push(queue, &(mcp_text_t){text, len}, 1, on_pushed, NULL) != 0)
+    on_pushed(MCP_ENOMEM, NULL);
   free(text);
-  yyjson_doc_free(arguments);
 }
 
 void audit(queue_t *queue, mcp_call_t *call, const char *what, yyjson_val *result) {

@@ -148,14 +148,15 @@ static void logger_log(mcp_call_t *call, yyjson_val *args, void *arg) {
 typedef struct audited {
   queue_t *queue;
   mcp_call_t *call;
-  const char *what;
+  const char *what, *perhaps; /* done, and with an unknown outcome */
 } audited_t;
 
 /* Returns NULL if out of memory. */
-static audited_t *audited_new(const log_tools_t *tools, mcp_call_t *call, const char *what) {
+static audited_t *audited_new(const log_tools_t *tools, mcp_call_t *call, const char *what,
+                              const char *perhaps) {
   audited_t *audited = malloc(sizeof *audited);
   if (audited != NULL)
-    *audited = (audited_t){tools->queue, call, what};
+    *audited = (audited_t){tools->queue, call, what, perhaps};
   return audited;
 }
 
@@ -168,9 +169,10 @@ static void on_level_set(int status, void *arg) {
                         QUEUE_MAX_LEVELS);
   else if (status == UV_EPROTO)
     mcp_call_tool_error(call, "cannot set the level: Redis refused it");
-  else if (status != 0)
+  else if (status != 0) {
+    audit(audited.queue, call, audited.perhaps, NULL); /* Redis did not say whether it has done it */
     mcp_call_tool_error(call, QUEUE_UNAVAILABLE);
-  else {
+  } else {
     audit(audited.queue, call, audited.what, NULL);
     mcp_call_reply(call, yyjson_mut_doc_get_root(mcp_call_doc(call)));
   }
@@ -190,7 +192,9 @@ static void set_level(mcp_call_t *call, log_tools_t *tools, yyjson_val *componen
   yyjson_mut_obj_add_val(doc, answer, "component", yyjson_val_mut_copy(doc, component));
   yyjson_mut_obj_add_val(doc, answer, "level",
                          level != NULL ? yyjson_mut_str(doc, level) : yyjson_mut_null(doc));
-  audited_t *audited = audited_new(tools, call, level != NULL ? "log level set" : "log level removed");
+  audited_t *audited = level != NULL
+                           ? audited_new(tools, call, "log level set", "log level perhaps set")
+                           : audited_new(tools, call, "log level removed", "log level perhaps removed");
   status = audited != NULL
                ? queue_set_level(tools->queue, yyjson_get_str(component), yyjson_get_len(component),
                                  level != NULL ? level : "", on_level_set, audited)
@@ -277,16 +281,22 @@ static void on_cleared(mcp_client_t *client, const mcp_result_t *result, void *a
   if (result->status == 0 && !result->is_error)
     audit(audited.queue, audited.call, audited.what, result->value);
   else if (!result->is_error && !dewey_call_is_error_response(result->status))
-    audit(audited.queue, audited.call, "logs perhaps cleared", NULL);
+    audit(audited.queue, audited.call, audited.perhaps, NULL);
   reply_from_store(audited.call, result);
 }
 
 static void logger_clear(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"component", "before_time", "level", "dry_run", NULL};
   yyjson_mut_doc *picked = dewey_call_arguments(args, names);
-  audited_t *audited = mcp_arg_bool(args, "dry_run", false) ? NULL : audited_new(arg, call, "logs cleared");
-  int status = audited != NULL ? call_store(call, arg, "dewey_clear_logs", picked, on_cleared, audited)
-                               : call_store(call, arg, "dewey_clear_logs", picked, on_store_answer, call);
+  bool is_dry = mcp_arg_bool(args, "dry_run", false);
+  audited_t *audited = is_dry ? NULL : audited_new(arg, call, "logs cleared", "logs perhaps cleared");
+  if (!is_dry && audited == NULL) {
+    yyjson_mut_doc_free(picked);
+    mcp_call_tool_error(call, STORE_UNAVAILABLE);
+    return;
+  }
+  int status = is_dry ? call_store(call, arg, "dewey_clear_logs", picked, on_store_answer, call)
+                      : call_store(call, arg, "dewey_clear_logs", picked, on_cleared, audited);
   if (status != 0)
     free(audited);
 }

@@ -88,6 +88,9 @@ def read_admission():
             context.load_cert_chain(certificate, key)
         except OSError as error:
             raise bad(f'ICCM_TLS_CERT is "{certificate}": expected a certificate with its key: {error.strerror}') from None
+    tokens = env.text("ICCM_TOKENS")
+    if tokens is not None and env.text("ICCM_AUTH_TOKEN") is None:
+        raise bad(f'ICCM_TOKENS is "{tokens}" without ICCM_AUTH_TOKEN: expected both; the proxy knows only the latter')
     admission = Admission(
         env.text("ICCM_AUTH_TOKEN"),
         env.bool("ICCM_ALLOW_PUBLIC", False),

@@ -1,7 +1,7 @@
 /* token.c: `iccm token FILE NAME ROLE`. Makes a token and adds its digest to a file for ICCM_TOKENS.
  *
  * Happy path: the file is locked and read, a line for a random token is appended and synced, and the token is
- * printed. Failure: the lines that are there, and the new one, are checked as a server does it; if one is
+ * printed. Failure: the lines that are there, and the new one, are parsed as a server does it; if one is
  * invalid, nothing is written and no token is printed. */
 #include "check_alloc.h"
 #include "commands.h"
@@ -48,11 +48,13 @@ static int read_file(int fd, char *text, size_t *len) {
   }
 }
 
-static int append(int fd, const char *line, size_t len) {
+/* What was written of a line is removed if not all of it can be written. */
+static int append(int fd, size_t file_len, const char *line, size_t len) {
   ssize_t written = write(fd, line, len);
-  if (written < 0 || fsync(fd) != 0)
+  int status = written < 0 || fsync(fd) != 0 ? -errno : (size_t)written == len ? 0 : -ENOSPC;
+  if (status != 0 && ftruncate(fd, (off_t)file_len) != 0)
     return -errno;
-  return (size_t)written == len ? 0 : -ENOSPC;
+  return status;
 }
 
 /* The new line, with a line break before it if the last line of the file has none. */
@@ -94,9 +96,13 @@ static int add_token(const options_t *options, const print_t *out, int fd, const
   }
   char *line = line_behind(text, len, options, digest);
   int code = 0;
-  if (!is_accepted(options->url, text, len, line))
+  if (*options->tool == '#') /* it would be a comment */
+    code = report_usage_error(options, out,
+                              "invalid name %s: use 1 to 64 of A-Z a-z 0-9 - . _ @ (nothing was added)",
+                              options->tool);
+  else if (!is_accepted(options->url, text, len, line))
     code = report_usage_error(options, out, "%s (nothing was added)", mcp_last_error());
-  else if ((status = append(fd, line, strlen(line))) != 0)
+  else if ((status = append(fd, len, line, strlen(line))) != 0)
     code = report_file_error(options, out, status);
   free(line);
   free(text);

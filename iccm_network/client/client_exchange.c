@@ -9,7 +9,8 @@ enum {
   RETRY_MS = 1000,
   MIN_RETRY_MS = 100,
   MAX_RETRY_MS = 3600000,
-  MAX_RESUMES = 8 /* without an event; each waits twice as long as the one before */
+  MAX_RESUMES = 8,       /* without an event; each waits twice as long as the one before */
+  LONG_STREAM_MS = 30000 /* a stream that has lasted so long has worked, also without an event */
 };
 
 static uint64_t number_of(const char *id) {
@@ -69,6 +70,8 @@ bool mcp__client_exchange_resume(mcp__client_exchange_t *exchange, const mcp__ss
     exchange->retry_ms = sse->retry_ms;
   else if (exchange->resume_id == NULL)
     exchange->retry_ms = RETRY_MS;
+  if (may_begin && exchange->resumes > 0 && now_ms - exchange->due_ms >= LONG_STREAM_MS)
+    exchange->resumes = 0;
   if (!keep_id(exchange, sse) || (exchange->resume_id == NULL && !may_begin) ||
       exchange->resumes == MAX_RESUMES)
     return false;

@@ -708,8 +708,8 @@ MCP_EXPORT int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool)
 MCP_EXPORT int mcp_server_remove_tool(mcp_server_t *server, const char *name);
 
 /* Runs the server on a private loop until SIGTERM or SIGINT, then stops it gracefully. A second signal
- * ends the process at once with status 128 + its number. If the server uses TLS, SIGHUP calls
- * mcp_server_reload(). Returns 0 after the stop, or a code:
+ * ends the process at once with status 128 + its number. If the server uses TLS or a file of
+ * tokens, SIGHUP calls mcp_server_reload(). Returns 0 after the stop, or a code:
  * - MCP_ETIMEOUT: the server has stopped, but a blocking handler is still running. You can free the server,
  *   but not the objects that the handler uses; then end the process.
  * - MCP_ESTATE: the server is started already.
@@ -835,8 +835,9 @@ MCP_EXPORT const char *mcp_call_args_text(mcp_call_t *call, size_t *len);
 
 /* Returns who made the call: the name of the token that admitted the caller (see
  * mcp_server_set_tokens_file()), or the address of the caller if the server requires no token. The token of
- * mcp_server_set_auth_token() has the name "ICCM_AUTH_TOKEN". Never NULL. Borrowed until the call is ended.
- * Thread of the call. */
+ * mcp_server_set_auth_token() has the name "ICCM_AUTH_TOKEN". "disconnected" if the server requires no token,
+ * the caller has gone, and the tool has neither MCP_TOOL_ADMIN nor MCP_TOOL_BLOCKING. Never NULL. Borrowed
+ * until the call is ended. Thread of the call. */
 MCP_EXPORT const char *mcp_call_caller(const mcp_call_t *call);
 
 /* Writes one line about this call to the log, with its trace id, its span and the span of its parent.

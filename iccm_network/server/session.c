@@ -308,11 +308,12 @@ static const char *copy_text(const char *text, mcp__arena_t *arena) {
   return copy != NULL ? memcpy(copy, text, size) : NULL;
 }
 
-/* A pool thread must not look at the peer. */
+/* A pool thread must not look at the peer; and who calls a tool for administrators stays known. */
 static const char *caller_name(const mcp__peer_t *peer, mcp_call_t *call) {
   if (peer->token != NULL)
     return copy_text(peer->token->name, &call->arena);
-  return (call->tool->flags & MCP_TOOL_BLOCKING) != 0 ? copy_text(peer->name, &call->arena) : NULL;
+  bool outlives_caller = (call->tool->flags & (MCP_TOOL_BLOCKING | MCP_TOOL_ADMIN)) != 0;
+  return outlives_caller ? copy_text(peer->name, &call->arena) : NULL;
 }
 
 static void run(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_result_t *result) {

@@ -455,6 +455,7 @@ class Settings(unittest.TestCase):
         (place / "good.toml").write_text(models_file("http://localhost:1/v1", ["stream"]))
         (place / "bad.toml").write_text(models_file("file:///etc", ["stream"]))
         (place / "file").write_text("")
+        (place / "tokens").write_text("")
         good = {"PATH": os.environ["PATH"]} | environment(place, place / "good.toml")
         for name, value, allowed in (
             ("FIEDLER_MCP_PORT", "abc", "from 0 to 65535"),
@@ -470,6 +471,7 @@ class Settings(unittest.TestCase):
             ("FIEDLER_MODELS_FILE", "", "expected the path of a model file"),
             ("ICCM_AUTH_TOKEN", "a b", "expected 1 to 512 characters"),
             ("ICCM_ALLOW_PUBLIC", "maybe", "expected"),
+            ("ICCM_TOKENS", str(place / "tokens"), "without ICCM_AUTH_TOKEN: expected both"),
         ):  # fmt: skip
             with self.subTest(f"{name}={value}"):
                 run = run_program(COMMAND, env=good | {name: value}, cwd=place)

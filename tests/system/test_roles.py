@@ -132,6 +132,7 @@ class Command(unittest.TestCase):
             ((self.path, "c", "boss"), "line 3: a role is read, write or admin"),
             ((self.path, "c d", "read"), "line 3: expected NAME ROLE END"),
             ((self.path, "c;", "read"), "line 3: a name has 1 to 64"),
+            ((self.path, "#c", "read"), "invalid name #c"),
             (("--until", "soon", self.path, "c", "read"), "line 3: an end is never"),
             ((self.path, "c"), "no ROLE"),
             (("/nonexistent/tokens", "c", "read"), "cannot write /nonexistent/tokens: no such file"),

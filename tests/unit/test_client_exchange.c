@@ -57,3 +57,16 @@ Test(client_exchange, a_call_without_an_event_is_lost_but_not_the_stream_of_a_se
   cr_expect_eq(exchange->due_ms, 2000);
   mcp__client_exchange_free(exchange);
 }
+
+/* A proxy that ends each stream after a minute. */
+Test(client_exchange, a_stream_that_has_lasted_begins_the_count_anew) {
+  mcp__sse_t sse = {.retry_ms = UINT64_MAX};
+  mcp__client_exchange_t *exchange = new_call();
+  exchange->purpose = MCP__FOR_STREAM;
+  uint64_t now_ms = 60000;
+  for (int i = 0; i < 100; i++) {
+    cr_assert(mcp__client_exchange_resume(exchange, &sse, now_ms), "%d", i);
+    now_ms = exchange->due_ms + 60000;
+  }
+  mcp__client_exchange_free(exchange);
+}

@@ -1,7 +1,6 @@
 "use strict";
 // A call that is being served: the object that its handler gets, and the end of the call.
 const { AsyncLocalStorage } = require("node:async_hooks");
-const { inspect } = require("node:util");
 const native = require("./native.js");
 const { McpError, codes, check } = require("./errors.js");
 const { levelNumber } = require("./level.js");
@@ -111,9 +110,18 @@ function failWith(call, { code, message, data }) {
   call.end(native.callFail, isTool ? code : codes.MCP_TOOL_ERROR, String(message), toJson(data, "data"));
 }
 
+/** The stack alone: other properties of an error may hold secrets, such as the headers of a request. */
+function textOf(error) {
+  try {
+    return String(error?.stack ?? error);
+  } catch {
+    return "an error that has no text";
+  }
+}
+
 /** Any other error may contain paths or SQL: only the log has it. After a cancellation it is expected. */
 function failInternally(call, error) {
-  if (call.cancelReason === null) call.log("ERROR", `the tool failed: ${inspect(error)}`);
+  if (call.cancelReason === null) call.log("ERROR", `the tool failed: ${textOf(error)}`);
   call.end(native.callFail, codes.MCP_INTERNAL_ERROR, "the tool failed: see the log of the server", null);
 }
 

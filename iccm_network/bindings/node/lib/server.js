@@ -120,7 +120,7 @@ class Server {
   }
 
   /**
-   * The first SIGTERM or SIGINT stops the server, the second ends the process. SIGHUP reads the certificate again. A server of
+   * The first SIGTERM or SIGINT stops the server, the second ends the process. SIGHUP reads certificate and tokens again. A server of
    * standard input (port 0) gets a SIGTERM from the library at the end of the input, and hosts send one a little later.
    */
   #signalHandlers() {
