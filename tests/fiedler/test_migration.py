@@ -11,9 +11,28 @@ PAGE = (SOURCE / "docs/migration.md").read_text()
 PRELOAD = os.environ.get("TEST_PRELOAD", "")
 
 
+def program(name):
+    """On the package; the page has an older one of the same name."""
+    blocks = re.findall(rf"^```python\n(# {name}: .*?)^```$", PAGE, re.M | re.S)
+    (text,) = [block for block in blocks if "iccm_network" in block]
+    return text
+
+
 class Program(AsyncTestCase):
+    async def test_a_class_with_a_table_of_tools(self):
+        place = self.enterContext(ProgramGroup(SHELF_PORT=0, PYTHONPATH=PACKAGES[0], LD_PRELOAD=PRELOAD, ASAN_OPTIONS="detect_leaks=0"))
+        (place.directory / "shelf.py").write_text(program("shelf.py"))
+        shelf = place.add("shelf", "/usr/bin/python3", place.directory / "shelf.py").start()
+        async with Caller(f"ws://127.0.0.1:{shelf.port()}") as caller:
+            answer = await caller.request("tools/call", {"name": "shelf_add", "arguments": {"title": "a"}})
+            self.assertRegex(answer["result"]["content"][0]["text"], r'^\{\n  "book_id": "[0-9a-f-]{36}"\n\}$')
+            for arguments, code, data in (({"title": "a"}, -32000, {"error_code": "DUPLICATE"}), ({"titel": "b"}, -32602, None)):
+                with self.assertRaises(CallError) as caught:
+                    await caller.call("shelf_add", arguments)
+                self.assertEqual((caught.exception.code, caught.exception.data), (code, data))
+
     async def test_the_one_in_python(self):
-        (text,) = [block for block in re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S) if "iccm_network" in block]
+        text = program("notes.py")
         echo = self.enterContext(SingleServer("echo", "0"))
         place = self.enterContext(ProgramGroup(
             NOTES_PORT=0, REVIEW_URL=echo.url, PYTHONPATH=PACKAGES[0], LD_PRELOAD=PRELOAD, ASAN_OPTIONS="detect_leaks=0"))
