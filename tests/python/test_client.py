@@ -1,6 +1,10 @@
 """Clients: results, errors by name, timeouts, cancellation, traces, progress, loops, and the blocking form."""
 import asyncio
+import contextlib
 import gc
+import json
+import os
+import re
 import threading
 import time
 import unittest
@@ -135,6 +139,36 @@ class Calls(Case):
             self.assertIn("the value cannot be encoded as JSON: ", str(error))
         self.assertEqual((await self.error(self.client.call("\ud800"))).name, "MCP_EENCODE")
         self.assertEqual(self.client._loop.waiting, {})
+
+    async def test_a_result_that_python_cannot_read(self):
+        """JSON allows an integer of 5000 digits, int() of Python does not."""
+        huge = f'{{"n":{"9" * 5000}}}'
+        for member in (f'"result":{huge}', f'"error":{{"code":-32000,"message":"a","data":{huge}}}'):
+            async with self.fake_server(member) as url, Client(url) as client:
+                error = await self.error(client.request("ping", timeout=LONG))
+                self.assertEqual(error.name, "MCP_EPROTOCOL")
+                self.assertRegex(str(error), "^the peer violated the protocol: .*4300")
+
+    @contextlib.asynccontextmanager
+    async def fake_server(self, member):
+        """An HTTP server that answers every request but initialize with this member; its address."""
+
+        async def serve(reader, writer):
+            with contextlib.suppress(asyncio.IncompleteReadError), contextlib.closing(writer):
+                while head := await reader.readuntil(b"\r\n\r\n"):
+                    length = re.search(rb"(?i)content-length: (\d+)", head)[1]
+                    writer.write(answer(json.loads(await reader.readexactly(int(length)))).encode())
+
+        def answer(request):
+            if "id" not in request:
+                return "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+            server = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "a", "version": "1"}}
+            mine = f'"result":{json.dumps(server)}' if request["method"] == "initialize" else member
+            text = f'{{"jsonrpc":"2.0","id":{json.dumps(request["id"])},{mine}}}'
+            return f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
 
     async def test_errors_of_connections(self):
         self.assertEqual((await self.error(call("ftp://a", "echo"))).name, "MCP_EURL")

@@ -348,8 +348,10 @@ static void on_result(mcp_client_t *client, const mcp_result_t *result, void *ar
     event->message = ticket->message = copy(result->message, strlen(result->message));
   event->is_error = result->is_error;
   event->status = result->status;
-  if (result->value != NULL && event->text == NULL)
+  if (result->value != NULL && event->text == NULL) {
     event->status = MCP_ENOMEM;
+    event->is_error = false;
+  }
   enqueue(ticket->loop, &ticket->end);
 }
 

@@ -18,7 +18,7 @@ from ._loop import Loop, require_no_fork
 from ._native import ffi, lib
 
 Progress = Callable[[float, "float | None", "str | None"], Any]
-_MCP_EURL, _MCP_ESTATE, _MCP_ECLOSED, _MCP_ENOMEM, _MCP_EENCODE = -5000, -5001, -5002, -12, -5012
+_MCP_EURL, _MCP_ESTATE, _MCP_ECLOSED, _MCP_EPROTOCOL, _MCP_EENCODE = -5000, -5001, -5002, -5009, -5012
 
 
 class Client:
@@ -197,7 +197,11 @@ def _receiver(done: asyncio.Future[Any], on_progress: Progress | None) -> Callab
         if event.kind == lib.PYMCP_PROGRESS:
             on_progress(event.progress, event.total or None, message)
             return
-        value = _json.loads(event.text, event.len) if event.text else None
+        try:
+            value = _json.loads(event.text, event.len) if event.text else None
+        except (ValueError, RecursionError) as error:  # such as an integer of more than 4,300 digits
+            done.set_exception(McpError(_MCP_EPROTOCOL, f"{McpError(_MCP_EPROTOCOL)}: {error}"))
+            return
         if event.status != 0 or event.is_error:
             done.set_exception(of_result(event.status, event.is_error, message, value))
         else:
