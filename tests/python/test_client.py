@@ -178,6 +178,27 @@ class Calls(Case):
         with self.assertRaisesRegex(McpError, "invalid argument"):
             await call(self.url, "echo", trace_id="x" * 129)
 
+    async def test_a_setting_that_is_refused_refuses_every_call(self):
+        """A retry must not connect without the settings: with the token, but without the authority that was demanded."""
+        for url, settings in ((self.url, {"auth_token": "a b"}), ("wss://" + self.url, {"tls_ca": "/no/such/file"}),
+                              (self.url, {"max_message_bytes": 1})):  # fmt: skip
+            async with Client(url, **settings) as client:
+                for begin in (client.call, client.request, client.call):
+                    error = await self.error(begin("echo", timeout=LONG))
+                    self.assertIn(next(iter(settings)), str(error))
+                await self.error(client.connect())
+        self.assertEqual(await self.client.call("echo"), {})
+
+    async def test_a_setting_that_is_refused_leaves_nothing_behind(self):
+        async def refused():
+            await self.error(Client(self.url, auth_token="a b").call("echo"))
+
+        def descriptors():
+            asyncio.run(refused())
+            return len(os.listdir("/proc/self/fd"))
+
+        self.assertEqual(*await asyncio.to_thread(lambda: (descriptors(), descriptors())))
+
     async def test_a_timeout_cancels_the_call_at_the_server(self):
         error = await self.error(self.client.call("forever", timeout=0.1))
         self.assertEqual(error.name, "MCP_ETIMEOUT")

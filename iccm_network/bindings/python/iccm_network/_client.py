@@ -94,7 +94,7 @@ class Client:
 
     async def connect(self) -> None:
         """Begins to connect, and keeps the connection also without calls. Does not wait for it."""
-        self._open()
+        await self._open()
         check(lib.mcp_client_connect(self._native))
         self._loop.kick()
 
@@ -120,7 +120,7 @@ class Client:
         if self._loop is not None:
             warnings.warn(f"a client of {self.url} was not closed", ResourceWarning, source=self)
 
-    def _open(self) -> None:
+    async def _open(self) -> None:
         if self._closed is not None:
             raise McpError(_MCP_ECLOSED)
         if self._loop is not None:
@@ -134,9 +134,21 @@ class Client:
             loop.leave()
             raise last_error(_MCP_EURL)
         self._loop, self._native = loop, native
+        try:
+            self._apply_settings()
+        except BaseException:  # never connect with only some of the settings
+            await self.close()
+            self._closed = None  # the next call tries again
+            raise
+
+    def _apply_settings(self) -> None:
+        """Raises the error of the first setting that the library refuses."""
         for setting, value in self._settings.items():
-            if value is not None:
-                check(getattr(lib, f"mcp_client_set_{setting}")(native, value))
+            if value is None:
+                continue
+            status = getattr(lib, f"mcp_client_set_{setting}")(self._native, value)
+            if status != 0:
+                raise McpError(status, f"{setting}: {last_error(status) if setting == 'tls_ca' else McpError(status)}")
 
     def _on_closed(self) -> None:
         loop, closed = self._loop, self._closed
@@ -148,7 +160,7 @@ class Client:
     async def _request(
         self, kind: int, name: str, params: Any, timeout: float, on_progress: Progress | None, trace_id: str | None
     ) -> Any:
-        self._open()
+        await self._open()
         loop = self._loop
         done = loop.asyncio.create_future()
         number = loop.expect(_receiver(done, on_progress))
