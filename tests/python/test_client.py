@@ -335,6 +335,21 @@ class Blocking(Case):
         await asyncio.to_thread(script)
         self.assertEqual(seen, [(1, 2, "half")] * 3)
 
+    async def test_a_server_that_restarts_between_two_calls(self):
+        server = self.server(port=free_port())
+        server.tool(name="one")(lambda: 1)
+        loop = asyncio.get_running_loop()
+
+        def script():
+            with SyncClient(f"127.0.0.1:{server.port}") as client:
+                self.assertEqual(client.call("one", timeout=LONG), 1)
+                for step in (server.stop, server.start):
+                    asyncio.run_coroutine_threadsafe(step(), loop).result()
+                self.assertEqual(client.call("one", timeout=LONG), 1)
+
+        async with server:
+            await asyncio.to_thread(script)
+
     async def test_on_many_threads(self):
         server = self.server()
         server.tool(name="one")(lambda: 1)

@@ -233,6 +233,18 @@ class Fork(Case):
         self.assertIn("child: this process was forked from one that used iccm_network: start it by 'spawn'", output)
         self.assertIn("served {'a': 1}", output)
 
+    async def test_a_child_of_a_process_with_a_blocking_client(self):
+        output = self.lines(
+            "client = SyncClient('localhost:1', fail_fast=True)",
+            "try: client.call('echo')",
+            "except McpError as error: print('parent:', error.name)",
+            "print('status', child(lambda: client.call('echo')))",
+            "client.close()",
+        )
+        self.assertIn("parent: MCP_ECONNECT", output)
+        self.assertIn("child: this process was forked", output)
+        self.assertIn("status 3", output)
+
     async def test_a_child_may_log(self):
         output = self.lines(
             "import logging",

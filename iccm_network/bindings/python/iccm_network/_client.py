@@ -150,6 +150,11 @@ class Client:
             if status != 0:
                 raise McpError(status, f"{setting}: {last_error(status) if setting == 'tls_ca' else McpError(status)}")
 
+    def _catch_up(self) -> None:
+        """For the blocking form, before a call: a connection that was lost since the last call is not used for it."""
+        if self._loop is not None:
+            self._loop.catch_up()
+
     def _on_closed(self) -> None:
         loop, closed = self._loop, self._closed
         assert loop is not None and closed is not None
