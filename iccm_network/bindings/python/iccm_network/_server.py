@@ -201,6 +201,7 @@ class Server:
         flags |= lib.MCP_TOOL_ADMIN if admin else 0
         number = next_id()
         status = lib.pymcp_server_add_tool(self._native, ffi.new("mcp_tool_t *", {**texts, "flags": flags}), number)
+        self._forget_unused()
         if status != 0:
             raise McpError(status, f"tool {tool.name!r}: {McpError(status)}")
         self._tools[number] = tool
@@ -210,7 +211,7 @@ class Server:
     def remove_tool(self, name: str) -> None:
         """Removes a tool. Its calls in flight end normally."""
         check(lib.mcp_server_remove_tool(self._server, name.encode()))
-        self._tools = {number: tool for number, tool in self._tools.items() if tool.name != name}
+        self._forget_unused()
         self._kick()
 
     def set_dependency(self, dependency: str, reason: str | None = None) -> None:
@@ -280,6 +281,11 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    def _forget_unused(self) -> None:
+        """Forgets the tools that were removed and whose calls have ended, also those that have waited for their turn."""
+        while number := lib.pymcp_server_next_unused(self._native):
+            self._tools.pop(number, None)
 
     def _kick(self) -> None:
         if self._loop is not None:
