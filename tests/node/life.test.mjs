@@ -1,7 +1,9 @@
 // The ends of a process, of a worker thread and of a server, with calls in flight.
 import assert from "node:assert/strict";
-import test from "node:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import test from "node:test";
 import { Worker } from "node:worker_threads";
 import { Client, call, codes, memoryBlocks } from "iccm-network";
 import { HERE, cServer, client, script, serverScript, until } from "./helper.mjs";
@@ -19,7 +21,6 @@ test("SIGTERM lets calls in flight finish", async (t) => {
   const peer = client(t, server.url);
   const waited = peer.call("wait", { ms: 300 });
   await until(() => server.output().includes("arrived"), "the call arrives");
-  server.child.kill("SIGHUP"); // does not end it
   server.child.kill("SIGTERM");
   assert.equal(await waited, "waited");
   await peer.close();
@@ -36,6 +37,25 @@ test("a second signal ends the process at once", async (t) => {
   server.child.kill("SIGTERM");
   assert.deepEqual(await server.ended, [128 + 15, null]);
   await lost;
+});
+
+test("SIGHUP reads the tokens again", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "iccm-test-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const ICCM_TOKENS = join(directory, "tokens");
+  writeFileSync(ICCM_TOKENS, "");
+  const server = await serverScript(t, "life_server.mjs", [], { env: { ...process.env, ICCM_TOKENS } });
+  writeFileSync(ICCM_TOKENS, `ada read never sha256:${"0".repeat(64)}\n`);
+  server.child.kill("SIGHUP");
+  await until(() => server.output().includes("tokens reloaded: 1"), "it reads them");
+  server.child.kill("SIGTERM");
+  assert.deepEqual(await server.ended, [0, null]);
+});
+
+test("SIGHUP is left alone without a file to read again", async (t) => {
+  const server = await serverScript(t, "life_server.mjs");
+  server.child.kill("SIGHUP");
+  assert.deepEqual(await server.ended, [null, "SIGHUP"]);
 });
 
 test("process.exit in a handler", async (t) => {

@@ -1,6 +1,10 @@
 """Clients: results, errors by name, timeouts, cancellation, traces, progress, loops, and the blocking form."""
 import asyncio
+import contextlib
 import gc
+import json
+import os
+import re
 import threading
 import time
 import unittest
@@ -136,6 +140,36 @@ class Calls(Case):
         self.assertEqual((await self.error(self.client.call("\ud800"))).name, "MCP_EENCODE")
         self.assertEqual(self.client._loop.waiting, {})
 
+    async def test_a_result_that_python_cannot_read(self):
+        """JSON allows an integer of 5000 digits, int() of Python does not."""
+        huge = f'{{"n":{"9" * 5000}}}'
+        for member in (f'"result":{huge}', f'"error":{{"code":-32000,"message":"a","data":{huge}}}'):
+            async with self.fake_server(member) as url, Client(url) as client:
+                error = await self.error(client.request("ping", timeout=LONG))
+                self.assertEqual(error.name, "MCP_EPROTOCOL")
+                self.assertRegex(str(error), "^the peer violated the protocol: .*4300")
+
+    @contextlib.asynccontextmanager
+    async def fake_server(self, member):
+        """An HTTP server that answers every request but initialize with this member; its address."""
+
+        async def serve(reader, writer):
+            with contextlib.suppress(asyncio.IncompleteReadError), contextlib.closing(writer):
+                while head := await reader.readuntil(b"\r\n\r\n"):
+                    length = re.search(rb"(?i)content-length: (\d+)", head)[1]
+                    writer.write(answer(json.loads(await reader.readexactly(int(length)))).encode())
+
+        def answer(request):
+            if "id" not in request:
+                return "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+            server = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "a", "version": "1"}}
+            mine = f'"result":{json.dumps(server)}' if request["method"] == "initialize" else member
+            text = f'{{"jsonrpc":"2.0","id":{json.dumps(request["id"])},{mine}}}'
+            return f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+
     async def test_errors_of_connections(self):
         self.assertEqual((await self.error(call("ftp://a", "echo"))).name, "MCP_EURL")
         async with Client(f"127.0.0.1:{free_port()}", fail_fast=True) as client:
@@ -143,6 +177,27 @@ class Calls(Case):
             self.assertEqual(error.name, "MCP_ECONNECT")
         with self.assertRaisesRegex(McpError, "invalid argument"):
             await call(self.url, "echo", trace_id="x" * 129)
+
+    async def test_a_setting_that_is_refused_refuses_every_call(self):
+        """A retry must not connect without the settings: with the token, but without the authority that was demanded."""
+        for url, settings in ((self.url, {"auth_token": "a b"}), ("wss://" + self.url, {"tls_ca": "/no/such/file"}),
+                              (self.url, {"max_message_bytes": 1})):  # fmt: skip
+            async with Client(url, **settings) as client:
+                for begin in (client.call, client.request, client.call):
+                    error = await self.error(begin("echo", timeout=LONG))
+                    self.assertIn(next(iter(settings)), str(error))
+                await self.error(client.connect())
+        self.assertEqual(await self.client.call("echo"), {})
+
+    async def test_a_setting_that_is_refused_leaves_nothing_behind(self):
+        async def refused():
+            await self.error(Client(self.url, auth_token="a b").call("echo"))
+
+        def descriptors():
+            asyncio.run(refused())
+            return len(os.listdir("/proc/self/fd"))
+
+        self.assertEqual(*await asyncio.to_thread(lambda: (descriptors(), descriptors())))
 
     async def test_a_timeout_cancels_the_call_at_the_server(self):
         error = await self.error(self.client.call("forever", timeout=0.1))
@@ -279,6 +334,21 @@ class Blocking(Case):
 
         await asyncio.to_thread(script)
         self.assertEqual(seen, [(1, 2, "half")] * 3)
+
+    async def test_a_server_that_restarts_between_two_calls(self):
+        server = self.server(port=free_port())
+        server.tool(name="one")(lambda: 1)
+        loop = asyncio.get_running_loop()
+
+        def script():
+            with SyncClient(f"127.0.0.1:{server.port}") as client:
+                self.assertEqual(client.call("one", timeout=LONG), 1)
+                for step in (server.stop, server.start):
+                    asyncio.run_coroutine_threadsafe(step(), loop).result()
+                self.assertEqual(client.call("one", timeout=LONG), 1)
+
+        async with server:
+            await asyncio.to_thread(script)
 
     async def test_on_many_threads(self):
         server = self.server()

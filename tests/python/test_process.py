@@ -4,13 +4,14 @@ Each case is a program of its own; its output tells what happened.
 """
 import asyncio
 import signal
+from pathlib import Path
 
 from caller import Caller
 from common import AsyncTestCase, main, program
 from services import ProgramGroup, wait_until_async
 
 SERVER = """
-    import asyncio, os, sys, threading, time
+    import asyncio, os, signal, sys, threading, time
     from iccm_network import *
 
     server = Server("ending", shutdown_timeout={timeout})
@@ -113,6 +114,59 @@ class Signals(Case):
             await call
         self.assertEqual(script.wait(), 128 + signal.SIGTERM)
         self.assertNotIn("the end", script.output())
+
+    async def test_another_signal_while_it_stops_ends_it_at_once(self):
+        script = self.start()
+        (call,) = await self.calls(script, "forever")
+        script.signal(signal.SIGTERM)
+        await wait_until_async(lambda: "Server stopping" in script.output(), "it stops")
+        script.signal(signal.SIGINT)
+        with self.assertRaises(ConnectionError):
+            await call
+        self.assertEqual(script.wait(), 128 + signal.SIGINT)
+
+    async def test_afterwards_signals_do_what_they_did(self):
+        run = """
+    signals = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+    signal.signal(signal.SIGTERM, lambda number, _: print("mine", number, flush=True))
+
+    async def main(end):
+        before = [signal.getsignal(number) for number in signals]
+        task = asyncio.create_task(server.serve())
+        while not server.port: await asyncio.sleep(0.001)
+        while signal.getsignal(signal.SIGINT) == before[1]: await asyncio.sleep(0.001)
+        end(task)
+        await asyncio.wait([task])
+        after = [signal.getsignal(number) for number in signals]
+        print("the same" if after == before else after, flush=True)
+
+    asyncio.run(main(lambda task: task.cancel()))
+    asyncio.run(main(lambda task: os.kill(os.getpid(), signal.SIGTERM)))
+    asyncio.run(main(lambda task: os.kill(os.getpid(), signal.SIGINT)))
+    signal.raise_signal(signal.SIGTERM)
+"""
+        script = self.start(run)
+        self.assertEqual(script.wait(), 0)
+        self.assertEqual(script.output().count("the same"), 3, script.output())
+        self.assertIn("mine 15", script.output())
+
+    async def test_sighup_reads_the_tokens_again(self):
+        tokens = Path(self.group.directory) / "tokens"
+        tokens.write_text("")
+        self.group.settings["ICCM_TOKENS"] = str(tokens)
+        script = self.start()
+        script.port()
+        tokens.write_text(f"ada read never sha256:{'0' * 64}\n")
+        script.signal(signal.SIGHUP)
+        script.wait_for("tokens reloaded: 1")
+        script.signal(signal.SIGTERM)
+        self.assertEqual(script.wait(), 0)
+
+    async def test_sighup_without_files_is_left_alone(self):
+        script = self.start("signal.signal(signal.SIGHUP, signal.SIG_DFL); server.run()")
+        script.port()
+        script.signal(signal.SIGHUP)
+        self.assertEqual(script.wait(), -signal.SIGHUP)
 
     async def test_a_signal_while_no_call_is_in_flight(self):
         script = self.start()
@@ -232,6 +286,18 @@ class Fork(Case):
         self.assertIn("nothing 0", output)
         self.assertIn("child: this process was forked from one that used iccm_network: start it by 'spawn'", output)
         self.assertIn("served {'a': 1}", output)
+
+    async def test_a_child_of_a_process_with_a_blocking_client(self):
+        output = self.lines(
+            "client = SyncClient('localhost:1', fail_fast=True)",
+            "try: client.call('echo')",
+            "except McpError as error: print('parent:', error.name)",
+            "print('status', child(lambda: client.call('echo')))",
+            "client.close()",
+        )
+        self.assertIn("parent: MCP_ECONNECT", output)
+        self.assertIn("child: this process was forked", output)
+        self.assertIn("status 3", output)
 
     async def test_a_child_may_log(self):
         output = self.lines(

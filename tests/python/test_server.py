@@ -4,12 +4,14 @@ import contextvars
 import dataclasses
 import enum
 import functools
+import gc
 import hashlib
 import logging
 import os
 import tempfile
 import threading
 import time
+import weakref
 from typing import Optional
 from unittest import mock
 
@@ -637,6 +639,37 @@ class Life(Case):
         server.remove_tool("wait")
         go.set()
         self.assertEqual(await call, "done")
+
+    async def test_a_removed_tool_finishes_calls_that_have_not_begun(self):
+        server, go, begun = self.server(), asyncio.Event(), []
+
+        @server.tool
+        async def wait():
+            begun.append(1)
+            await go.wait()
+            return "done"
+
+        client = await self.serve(server)
+        calls = [asyncio.create_task(client.call("wait", timeout=LONG)) for _ in range(70)]
+        await self.eventually(lambda: len(begun) == 64, "the rest waits in the connection")
+        server.remove_tool("wait")
+        go.set()
+        self.assertEqual(await asyncio.gather(*calls), ["done"] * 70)
+
+    async def test_a_removed_tool_is_forgotten(self):
+        server = self.server()
+        await self.serve(server)
+
+        def add():
+            function = functools.partial(lambda: 1)
+            server.tool(name="passing")(function)
+            return weakref.ref(function)
+
+        for _ in range(2):
+            function = add()
+            server.remove_tool("passing")
+            gc.collect()
+            self.assertIsNone(function())
 
     async def test_dependencies(self):
         server = self.server()

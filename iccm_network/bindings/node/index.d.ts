@@ -167,7 +167,8 @@ export class Server {
   stop(options?: { timeout?: number }): Promise<void>;
   /**
    * Starts, and resolves when the server has stopped. SIGTERM and SIGINT stop it; a second signal ends the process with
-   * status 128 + its number. SIGHUP calls reload(). In a worker thread, which gets no signals, stop() ends it.
+   * status 128 + its number. With a certificate or a file of tokens (ICCM_TOKENS), SIGHUP calls reload(); without them it
+   * keeps its meaning. In a worker thread, which gets no signals, stop() ends it.
    */
   run(): Promise<void>;
   /** Reports whether a dependency is available. With a reason it is not, and GET /readyz answers 503. */

@@ -44,6 +44,7 @@ int mcp_server_set_allowed_hosts(mcp_server_t *server, const char *hosts);
 int mcp_server_set_auth_token(mcp_server_t *server, const char *token);
 int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file);
 int mcp_server_reload(mcp_server_t *server);
+int mcp_server_reload_on_sighup(mcp_server_t *server);
 int mcp_server_set_reuseport(mcp_server_t *server, bool reuse);
 int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);
 int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);

@@ -27,12 +27,14 @@ struct pymcp_server {
   mcp_server_t *native;
   pymcp_loop_t *loop; /* NULL: not started */
   uint64_t id;
+  struct tool *unused; /* the first of the tools that the library no longer uses */
 };
 
 /* The arg of a tool. */
 typedef struct tool {
   pymcp_server_t *server;
   uint64_t id;
+  struct tool *next; /* in the list of unused tools */
 } tool_t;
 
 struct pymcp_call {
@@ -191,6 +193,8 @@ void pymcp_server_free(pymcp_server_t *server) {
   if (server == NULL || server->loop != NULL)
     return;
   mcp_server_free(server->native);
+  while (pymcp_server_next_unused(server) != 0)
+    ;
   drop(server);
 }
 
@@ -236,14 +240,30 @@ static void on_call(mcp_call_t *native, yyjson_val *args, void *arg) {
   enqueue(loop, &call->begin);
 }
 
+static void on_unused(void *arg) {
+  tool_t *tool = arg;
+  tool->next = tool->server->unused;
+  tool->server->unused = tool;
+}
+
+uint64_t pymcp_server_next_unused(pymcp_server_t *server) {
+  tool_t *tool = server->unused;
+  if (tool == NULL)
+    return 0;
+  uint64_t id = tool->id;
+  server->unused = tool->next;
+  drop(tool);
+  return id;
+}
+
 int pymcp_server_add_tool(pymcp_server_t *server, mcp_tool_t *tool, uint64_t id) {
   tool_t *arg = take(sizeof *arg);
   if (arg == NULL)
     return MCP_ENOMEM;
-  *arg = (tool_t){server, id};
+  *arg = (tool_t){server, id, NULL};
   tool->handler = on_call;
   tool->arg = arg;
-  tool->destroy = drop;
+  tool->destroy = on_unused;
   return mcp_server_add_tool(server->native, tool);
 }
 
@@ -348,8 +368,10 @@ static void on_result(mcp_client_t *client, const mcp_result_t *result, void *ar
     event->message = ticket->message = copy(result->message, strlen(result->message));
   event->is_error = result->is_error;
   event->status = result->status;
-  if (result->value != NULL && event->text == NULL)
+  if (result->value != NULL && event->text == NULL) {
     event->status = MCP_ENOMEM;
+    event->is_error = false;
+  }
   enqueue(ticket->loop, &ticket->end);
 }
 

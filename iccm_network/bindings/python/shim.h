@@ -58,6 +58,9 @@ void pymcp_server_free(pymcp_server_t *server);
 mcp_server_t *pymcp_server_native(pymcp_server_t *server);
 /* handler, arg and destroy of the tool are set here. id comes back in PYMCP_CALL. */
 int pymcp_server_add_tool(pymcp_server_t *server, mcp_tool_t *tool, uint64_t id);
+/* Returns the id of a tool that gets no more calls: it was not added, or it was removed and its calls have
+ * ended. Each id is returned once; 0: there is no other. */
+uint64_t pymcp_server_next_unused(pymcp_server_t *server);
 /* id comes back as the owner in PYMCP_CALL. */
 int pymcp_server_start(pymcp_server_t *server, pymcp_loop_t *loop, uint64_t id);
 /* 0: PYMCP_DONE follows. */

@@ -50,6 +50,7 @@ static const struct {
     {"serverStop", addon_server_stop},
     {"serverPort", addon_server_port},
     {"serverReload", addon_server_reload},
+    {"serverReloadOnSighup", addon_server_reload_on_sighup},
     {"callReply", addon_call_reply},
     {"callReplyContent", addon_call_reply_content},
     {"callFail", addon_call_fail},

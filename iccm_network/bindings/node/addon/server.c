@@ -2,6 +2,7 @@
 #include "server.h"
 #include "served.h"
 
+#include <iccm_service.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,4 +229,11 @@ napi_value addon_server_reload(napi_env env, napi_callback_info info) {
   ADDON_ARGS(1);
   server_t *server = addon_external(env, args[0]);
   return addon_from_number(env, mcp_server_reload(server->native));
+}
+
+/* server */
+napi_value addon_server_reload_on_sighup(napi_env env, napi_callback_info info) {
+  ADDON_ARGS(1);
+  server_t *server = addon_external(env, args[0]);
+  return addon_from_number(env, mcp_server_reload_on_sighup(server->native));
 }

@@ -17,5 +17,6 @@ napi_value addon_server_start(napi_env env, napi_callback_info info);
 napi_value addon_server_stop(napi_env env, napi_callback_info info);
 napi_value addon_server_port(napi_env env, napi_callback_info info);
 napi_value addon_server_reload(napi_env env, napi_callback_info info);
+napi_value addon_server_reload_on_sighup(napi_env env, napi_callback_info info);
 
 #endif

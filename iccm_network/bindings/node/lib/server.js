@@ -115,13 +115,14 @@ class Server {
     const { promise } = this.#stopped;
     const handlers = isMainThread ? this.#signalHandlers() : {};
     for (const [signal, handler] of Object.entries(handlers)) process.on(signal, handler);
+    if (isMainThread) native.serverReloadOnSighup(this.#handle); // an error is logged
     await promise;
     for (const [signal, handler] of Object.entries(handlers)) process.off(signal, handler);
   }
 
   /**
-   * The first SIGTERM or SIGINT stops the server, the second ends the process. SIGHUP reads certificate and tokens again. A server of
-   * standard input (port 0) gets a SIGTERM from the library at the end of the input, and hosts send one a little later.
+   * The first SIGTERM or SIGINT stops the server, the second ends the process. A server of standard input (port 0) gets a
+   * SIGTERM from the library at the end of the input, and hosts send one a little later.
    */
   #signalHandlers() {
     let signals = this.port === 0 ? -1 : 0;
@@ -129,7 +130,7 @@ class Server {
       if (++signals > 1) process.exit(128 + os.constants.signals[signal]);
       this.stop();
     };
-    return { SIGTERM: end, SIGINT: end, SIGHUP: () => native.serverReload(this.#handle) };
+    return { SIGTERM: end, SIGINT: end };
   }
 }
 

@@ -18,7 +18,7 @@ from ._loop import Loop, require_no_fork
 from ._native import ffi, lib
 
 Progress = Callable[[float, "float | None", "str | None"], Any]
-_MCP_EURL, _MCP_ESTATE, _MCP_ECLOSED, _MCP_ENOMEM, _MCP_EENCODE = -5000, -5001, -5002, -12, -5012
+_MCP_EURL, _MCP_ESTATE, _MCP_ECLOSED, _MCP_EPROTOCOL, _MCP_EENCODE = -5000, -5001, -5002, -5009, -5012
 
 
 class Client:
@@ -94,7 +94,7 @@ class Client:
 
     async def connect(self) -> None:
         """Begins to connect, and keeps the connection also without calls. Does not wait for it."""
-        self._open()
+        await self._open()
         check(lib.mcp_client_connect(self._native))
         self._loop.kick()
 
@@ -120,7 +120,7 @@ class Client:
         if self._loop is not None:
             warnings.warn(f"a client of {self.url} was not closed", ResourceWarning, source=self)
 
-    def _open(self) -> None:
+    async def _open(self) -> None:
         if self._closed is not None:
             raise McpError(_MCP_ECLOSED)
         if self._loop is not None:
@@ -134,9 +134,26 @@ class Client:
             loop.leave()
             raise last_error(_MCP_EURL)
         self._loop, self._native = loop, native
+        try:
+            self._apply_settings()
+        except BaseException:  # never connect with only some of the settings
+            await self.close()
+            self._closed = None  # the next call tries again
+            raise
+
+    def _apply_settings(self) -> None:
+        """Raises the error of the first setting that the library refuses."""
         for setting, value in self._settings.items():
-            if value is not None:
-                check(getattr(lib, f"mcp_client_set_{setting}")(native, value))
+            if value is None:
+                continue
+            status = getattr(lib, f"mcp_client_set_{setting}")(self._native, value)
+            if status != 0:
+                raise McpError(status, f"{setting}: {last_error(status) if setting == 'tls_ca' else McpError(status)}")
+
+    def _catch_up(self) -> None:
+        """For the blocking form, before a call: a connection that was lost since the last call is not used for it."""
+        if self._loop is not None:
+            self._loop.catch_up()
 
     def _on_closed(self) -> None:
         loop, closed = self._loop, self._closed
@@ -148,7 +165,7 @@ class Client:
     async def _request(
         self, kind: int, name: str, params: Any, timeout: float, on_progress: Progress | None, trace_id: str | None
     ) -> Any:
-        self._open()
+        await self._open()
         loop = self._loop
         done = loop.asyncio.create_future()
         number = loop.expect(_receiver(done, on_progress))
@@ -197,7 +214,11 @@ def _receiver(done: asyncio.Future[Any], on_progress: Progress | None) -> Callab
         if event.kind == lib.PYMCP_PROGRESS:
             on_progress(event.progress, event.total or None, message)
             return
-        value = _json.loads(event.text, event.len) if event.text else None
+        try:
+            value = _json.loads(event.text, event.len) if event.text else None
+        except (ValueError, RecursionError) as error:  # such as an integer of more than 4,300 digits
+            done.set_exception(McpError(_MCP_EPROTOCOL, f"{McpError(_MCP_EPROTOCOL)}: {error}"))
+            return
         if event.status != 0 or event.is_error:
             done.set_exception(of_result(event.status, event.is_error, message, value))
         else:

@@ -9,6 +9,22 @@ from ._errors import check
 from ._native import lib
 
 
+class _NoLock:
+    """The lock of a handler that needs none; logging uses it in one of two ways, by its version."""
+
+    def acquire(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 class LogHandler(logging.Handler):
     """Writes records to the library's log: to stderr and, while a server of this process runs, to Godot.
 
@@ -24,8 +40,8 @@ class LogHandler(logging.Handler):
         self.setFormatter(logging.Formatter("%(message)s"))
 
     def createLock(self) -> None:
-        """None: the library's log takes lines of several threads."""
-        self.lock = None
+        """Without effect: the library's log takes lines of several threads."""
+        self.lock = _NoLock()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one record; logging calls it."""

@@ -8,6 +8,7 @@ is abandoned when the server has stopped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import inspect
@@ -16,7 +17,7 @@ import logging
 import os
 import signal
 import types
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
@@ -201,6 +202,7 @@ class Server:
         flags |= lib.MCP_TOOL_ADMIN if admin else 0
         number = next_id()
         status = lib.pymcp_server_add_tool(self._native, ffi.new("mcp_tool_t *", {**texts, "flags": flags}), number)
+        self._forget_unused()
         if status != 0:
             raise McpError(status, f"tool {tool.name!r}: {McpError(status)}")
         self._tools[number] = tool
@@ -210,7 +212,7 @@ class Server:
     def remove_tool(self, name: str) -> None:
         """Removes a tool. Its calls in flight end normally."""
         check(lib.mcp_server_remove_tool(self._server, name.encode()))
-        self._tools = {number: tool for number, tool in self._tools.items() if tool.name != name}
+        self._forget_unused()
         self._kick()
 
     def set_dependency(self, dependency: str, reason: str | None = None) -> None:
@@ -229,25 +231,19 @@ class Server:
         return lib.mcp_server_port(self._server)
 
     def run(self) -> None:
-        """Serves until SIGTERM or SIGINT, then stops gracefully; a second signal ends the process at once."""
+        """Serves until SIGTERM or SIGINT, then stops gracefully; a second signal ends the process at once.
+
+        If the server has a certificate or a file of tokens (ICCM_TOKENS), SIGHUP calls reload().
+        """
         asyncio.run(self.serve())
 
     async def serve(self) -> None:
-        """As run(), on the running loop, of the main thread."""
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-
-        def end(number: int) -> None:
-            loop.remove_signal_handler(number)
-            signal.signal(number, lambda number, _: os._exit(128 + number))
-            ended.set()
-
-        await self.start()
-        try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, end, number)
-            await ended.wait()
-        finally:
-            await self.stop()
+        """As run(), on the running loop, of the main thread. Afterwards SIGTERM and SIGINT do what they did before."""
+        async with self:
+            with _end_signals() as ended:
+                lib.mcp_server_reload_on_sighup(self._server)  # an error is logged
+                await ended.wait()
+                await self.stop()
 
     async def start(self) -> Server:
         """Listens, and serves while the loop runs."""
@@ -280,6 +276,11 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    def _forget_unused(self) -> None:
+        """Forgets the tools that were removed and whose calls have ended, also those that have waited for their turn."""
+        while number := lib.pymcp_server_next_unused(self._native):
+            self._tools.pop(number, None)
 
     def _kick(self) -> None:
         if self._loop is not None:
@@ -335,6 +336,30 @@ class Server:
             self._executor = Threads(self.name, self._threads)
         run = functools.partial(contextvars.copy_context().run, fn, **args)
         return await asyncio.get_running_loop().run_in_executor(self._executor, run)
+
+
+@contextlib.contextmanager
+def _end_signals() -> Iterator[asyncio.Event]:
+    """SIGTERM and SIGINT, as long as the block lasts: the first one sets the event, the second one ends the process."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    before: dict[signal.Signals, Any] = {}
+
+    def end() -> None:
+        ended.set()
+        for number in before:
+            loop.remove_signal_handler(number)
+            signal.signal(number, lambda number, _: os._exit(128 + number))
+
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            handler = signal.getsignal(number)
+            loop.add_signal_handler(number, end)
+            before[number] = handler
+        yield ended
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
 
 
 @types.coroutine

@@ -1,7 +1,8 @@
 """The client in its blocking form, for scripts and for functions that run on a thread of a server.
 
-It is the client on an asyncio loop that runs only during a call. A call that is made while a plain function serves a call
-is cancelled with it, as that of an `async` function is.
+It is the client on an asyncio loop that runs only during a call. A server may have closed the connection since the last
+call, as it does if a WebSocket client answers no ping: a call takes that in before it sends, and then connects again. A
+call that is made while a plain function serves a call is cancelled with it, as that of an `async` function is.
 """
 from __future__ import annotations
 
@@ -40,15 +41,15 @@ class SyncClient:
     ) -> Any:
         """Calls a tool and returns its result, as Client.call() does."""
         options = {"timeout": timeout, "on_progress": on_progress, "trace_id": trace_id}
-        return self._run(lambda: _with_call(self._client.call(tool, args, **options)))
+        return self._run(lambda: self._begin(self._client.call(tool, args, **options)))
 
     def request(self, method: str, params: dict[str, Any] | None = None, *, timeout: float = 30.0) -> Any:
         """Sends a request of any method, as Client.request() does."""
-        return self._run(lambda: _with_call(self._client.request(method, params, timeout=timeout)))
+        return self._run(lambda: self._begin(self._client.request(method, params, timeout=timeout)))
 
     def list_tools(self, *, timeout: float = 30.0) -> list[dict[str, Any]]:
         """The tools of the server."""
-        return self._run(lambda: _with_call(self._client.list_tools(timeout=timeout)))
+        return self._run(lambda: self._begin(self._client.list_tools(timeout=timeout)))
 
     def close(self) -> None:
         """Closes the connection."""
@@ -66,15 +67,15 @@ class SyncClient:
             raise McpError(_MCP_ESTATE, "a blocking call would stop the loop of this thread: use Client and await")
         return self._runner.run(begin())
 
-
-async def _with_call(work: Coroutine[Any, Any, Any]) -> Any:
-    """Runs a coroutine, cancelled with the call that this thread serves."""
-    call = current_call()
-    if call is None:
-        return await work
-    task = asyncio.ensure_future(work)
-    with call.cancelling(task):
-        return await task
+    async def _begin(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Runs a coroutine, cancelled with the call that this thread serves."""
+        self._client._catch_up()
+        call = current_call()
+        if call is None:
+            return await work
+        task = asyncio.ensure_future(work)
+        with call.cancelling(task):
+            return await task
 
 
 def sync_call(
