@@ -23,7 +23,7 @@ PROGRAMS = {
     "iccm_network/cli": [], "iccm_network/bindings/node/addon": [], "iccm_network/bindings/python": [], "godot": [], "examples/stores": [], "examples/dewey": ["examples/stores"],
     "examples/horace": ["examples/stores"]}
 # Modules of iccm that look below the public header, because they show details that it hides.
-LOOK_BELOW = re.compile(r"doctor\w*|listen\w*|raw_conn|raw_http|fetch|token|bridge\w*|apply_schema")
+LOOK_BELOW = re.compile(r"doctor\w*|listen\w*|raw_\w+|fetch|token|bridge\w*|apply_schema")
 BEGIN, END = "<!-- made by docs/layers.py --write -->\n", "<!-- end -->\n"
 HEADING = re.compile(r"^#{2,3} (.*)$")
 ROW = re.compile(r"^\| ((?:`\w+(?:\.h)?`(?:, )?)+) \|")

@@ -41,7 +41,7 @@ _iccm() {
       options+=' --stdio'
       words='list call ping bench doctor bridge listen logs stats ready trace canary dead new manifest token'
       ;;
-    list) options+=' --stdio' ;;
+    list | doctor) options+=' --stdio' ;;
     call) options+=' --progress --trace --stdio' ;;
     bridge) options+=' --trace --listen --stdio' ;;
     ping) options+=' --count --stdio' ;;

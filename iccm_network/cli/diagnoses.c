@@ -187,6 +187,48 @@ static const diagnosis_t diagnoses[DIAGNOSIS_COUNT] = {
            "The response to the upgrade request violates the WebSocket protocol (RFC 6455 section 4.1).",
            "Bypass any proxy. If the error remains, fix the server."),
 
+    FAILED(DIAGNOSIS_PROGRAM_NOT_FOUND, ICCM_UNREACHABLE, "program_not_found",
+           "No program with this name is in the directories of PATH; or, for a name with a slash, the file does not "
+           "exist.",
+           "Check the spelling, and use the absolute path: hosts often start programs with another PATH and another "
+           "working directory."),
+    FAILED(DIAGNOSIS_NO_INTERPRETER, ICCM_UNREACHABLE, "no_interpreter",
+           "The file exists, but the interpreter in its first line (#!), or the loader that it is linked to, does not.",
+           "Install the interpreter or correct the first line; or start the interpreter with the file as its argument."),
+    FAILED(DIAGNOSIS_NOT_EXECUTABLE, ICCM_UNREACHABLE, "not_executable",
+           "The file exists but must not be executed: its permissions lack x for this user, it is a directory, or its "
+           "file system is mounted noexec.",
+           "Run `chmod +x` on it; or start its interpreter with the file as its argument."),
+    FAILED(DIAGNOSIS_NOT_STARTED, ICCM_UNREACHABLE, "not_started",
+           "The system cannot start the program, for the reason above.",
+           "Check the name, and the limits of this process (`ulimit -a`)."),
+    FAILED(DIAGNOSIS_STDOUT_TEXT, ICCM_PROTOCOL, "stdout_text",
+           "The program prints text that is no message on standard output, and stdout must carry messages only: some "
+           "hosts end the program then.",
+           "Print banners and logs on standard error: print(…, file=sys.stderr) in Python, console.error() in Node."),
+    FAILED(DIAGNOSIS_PROGRAM_SILENT, ICCM_TIMEOUT, "program_silent",
+           "The program runs but does not answer `initialize`: it is no MCP server on stdio, it is still starting, or "
+           "its output stays in a buffer, which is usual when standard output is a pipe.",
+           "Check the arguments: some servers need one for stdio. Flush standard output after each message: "
+           "print(…, flush=True) in Python, fflush(stdout) in C."),
+    FAILED(DIAGNOSIS_PROGRAM_ENDED, ICCM_PROTOCOL, "program_ended",
+           "The program ended, or closed its standard output, instead of answering.",
+           "Read the exit status and the last line of standard error above; run the program in a terminal to see all "
+           "of it. Exit status 0: check the arguments, since some servers need one for stdio."),
+    WARNING(DIAGNOSIS_ENDS_AT_DISCOVER, "ends_at_discover",
+            "The program ends when it receives `server/discover` before `initialize`, and works if `initialize` is "
+            "first. Clients of MCP 2026-07-28, as those built with iccm-network, must start it twice; others cannot "
+            "use it.",
+            "Make the server answer requests that it does not know with error -32601."),
+    WARNING(DIAGNOSIS_BAD_JSON_ENDED, "bad_json_ended",
+            "The program ends on a line that it cannot parse: all calls in flight are lost.",
+            "Make the server respond with error -32700 and id null, and read the next line."),
+    WARNING(DIAGNOSIS_PROGRAM_STAYS, "program_stays",
+            "The program does not end when stdin ends. Hosts that close stdin must also send signals, and if a host "
+            "crashes, the program keeps running without one.",
+            "Make the server end when it reads the end of standard input. Check for threads and child processes that "
+            "keep it running."),
+
     FAILED(DIAGNOSIS_HTTP_SILENT, ICCM_UNREACHABLE, "http_silent",
            "A program accepts connections on this port but does not respond to a POST: it hangs, or it is not a web "
            "server.",

@@ -10,7 +10,8 @@
 diagnosis_id_t doctor_timeout_cause(const doctor_t *doctor, diagnosis_id_t diagnosis) {
   if (net_left_ms(&doctor->net) > 0)
     return diagnosis;
-  return doctor->mcp_conn != NULL ? DIAGNOSIS_NO_TIME : DIAGNOSIS_NO_TIME_TO_CONNECT;
+  return doctor->mcp_conn != NULL || doctor->program != NULL ? DIAGNOSIS_NO_TIME
+                                                             : DIAGNOSIS_NO_TIME_TO_CONNECT;
 }
 
 double doctor_elapsed_ms(const doctor_t *doctor) {

@@ -12,6 +12,7 @@
 #include "options.h"
 #include "print.h"
 #include "raw_conn.h"
+#include "raw_program.h"
 
 enum { DOCTOR_MAX_ADDRESSES = 16 };
 
@@ -26,7 +27,9 @@ typedef struct doctor {
   raw_conn_t *conns[DOCTOR_MAX_ADDRESSES]; /* one to each address; the net's */
   raw_conn_t *mcp_conn;                    /* one of conns, used for MCP; NULL: none was upgraded */
   mcp__tls_context_t *tls;                 /* owned; NULL: plain text */
-  bool modern, legacy;                     /* over HTTP: the versions that the server speaks … */
+  raw_program_t *program;                  /* owned; NULL: none was started */
+  bool text_found;                         /* its text on standard output was reported */
+  bool modern, legacy;                     /* over HTTP and stdio: the versions that the server speaks … */
   const char *version;                     /* … and of the older ones the one agreed on; NULL: none yet */
   char session[MCP__SESSION_ID_MAX + 1];   /* Mcp-Session-Id; "": none */
   const char *stage;                       /* the running one */

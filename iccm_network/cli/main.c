@@ -149,14 +149,17 @@ static const command_t commands[] = {
      "  --in-flight N      calls in flight on each connection (default 16)\n"
      "  --seconds S        duration of the measurement (default 5), after a warm-up\n"
      "  --server-pid PID   also print the calls per CPU second of that process\n" STDIO_HELP "\n" ARGUMENTS_HELP},
-    {"doctor", 1, 1, 0, doctor_run,
-     "Usage: iccm doctor URL\n\n"
+    {"doctor", 1, 1, BIT(OPTION_STDIO), doctor_run,
+     "Usage: iccm doctor URL\n"
+     "       iccm doctor --stdio PROGRAM [ARGUMENT ...]\n\n"
      "Connects to a server step by step: its name, its addresses, TLS, the upgrade to\n"
      "WebSocket, initialize, tools/list, pings, a large message, bad JSON; over HTTP\n"
      "server/discover in place of the upgrade, and a stream of events in place of the\n"
-     "pings. Reports each failure with its likely cause and what to do. Calls none of\n"
-     "the server's tools. The first failure determines the exit code; warnings do not\n"
-     "count.\n\n"
+     "pings. Or starts PROGRAM and checks its output, server/discover, initialize,\n"
+     "tools/list, bad JSON, and that it ends when its input ends; its standard error\n"
+     "is not shown. Reports each failure with its likely cause and what to do. Calls\n"
+     "none of the server's tools. The first failure determines the exit code; warnings\n"
+     "do not count.\n\n" STDIO_HELP "\n"
      "--json: {\"url\",\"exit_code\",\"problems\",\"warnings\",\"ms\",\"findings\":[{\"stage\",\n"
      "\"verdict\",\"address\",\"ms\",\"what\",\"name\",\"cause\",\"to_do\"}]}\n"},
     {"bridge", 1, 1, BIT(OPTION_TRACE) | BIT(OPTION_LISTEN) | BIT(OPTION_STDIO), bridge_run,
@@ -291,7 +294,7 @@ static const char general_help[] =
     "Client for MCP servers. URL is ws://host:port/path or host:port for WebSocket,\n"
     "http://host:port/path for Streamable HTTP; wss:// and https:// are with TLS. For\n"
     "a server on standard input and output, write --stdio PROGRAM [ARGUMENT ...] at\n"
-    "the end in place of URL: list, call, ping, bench and bridge then start PROGRAM.\n\n"
+    "the end in place of URL: list, call, ping, bench, doctor and bridge start it.\n\n"
     "  iccm list [URL]                          show the server's tools\n"
     "  iccm call URL TOOL [JSON | key=value]    call a tool\n"
     "  iccm ping URL                            measure round trips\n"

@@ -17,6 +17,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
   DISCOVER_MS = 3000,
@@ -228,8 +229,8 @@ static const mcp__program_events_t program_events = {on_line, on_discarded, on_w
 
 static bool start(stdio_link_t *link) {
   static char transport[] = "ICCM_TRANSPORT=stdio"; /* servers of this library then use it */
-  link->program =
-      mcp__program_start(link->loop, link->argv, transport, link->max_message, &program_events, link);
+  link->program = mcp__program_start(link->loop, link->argv, transport, STDERR_FILENO, link->max_message,
+                                     &program_events, link);
   link->open_parts += link->program != NULL;
   return link->program != NULL;
 }

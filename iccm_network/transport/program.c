@@ -164,10 +164,10 @@ static char **new_environment(char *setting) {
   return list;
 }
 
-static int spawn(mcp__program_t *program, char **argv, char **environment, int in, int out) {
-  uv_stdio_container_t streams[] = {{.flags = UV_INHERIT_FD, .data.fd = in},
-                                    {.flags = UV_INHERIT_FD, .data.fd = out},
-                                    {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO}};
+static int spawn(mcp__program_t *program, char **argv, char **environment, const int fds[3]) {
+  uv_stdio_container_t streams[] = {{.flags = UV_INHERIT_FD, .data.fd = fds[0]},
+                                    {.flags = UV_INHERIT_FD, .data.fd = fds[1]},
+                                    {.flags = UV_INHERIT_FD, .data.fd = fds[2]}};
   uv_process_options_t options = {.file = argv[0],
                                   .args = argv,
                                   .env = environment,
@@ -194,7 +194,7 @@ static int open_pipes(int input[2], int output[2]) {
 }
 
 /* False: there are no pipes, and no handle is open. */
-static bool start(mcp__program_t *program, uv_loop_t *loop, char **argv, char **environment,
+static bool start(mcp__program_t *program, uv_loop_t *loop, char **argv, char **environment, int error_fd,
                   size_t max_line) {
   int input[2], output[2];
   if (open_pipes(input, output) != 0)
@@ -203,7 +203,7 @@ static bool start(mcp__program_t *program, uv_loop_t *loop, char **argv, char **
   program->process.data = program->timer.data = program;
   uv_timer_init(loop, &program->timer);
   mcp__stdio_open(&program->stdio, loop, (int[]){output[0], input[1]}, max_line, &stdio_events, program);
-  program->start_status = spawn(program, argv, environment, input[0], output[1]);
+  program->start_status = spawn(program, argv, environment, (int[]){input[0], output[1], error_fd});
   program->running = program->start_status == 0;
   close(input[0]);
   close(output[1]);
@@ -214,7 +214,7 @@ static bool start(mcp__program_t *program, uv_loop_t *loop, char **argv, char **
   return true;
 }
 
-mcp__program_t *mcp__program_start(uv_loop_t *loop, char **argv, char *setting, size_t max_line,
+mcp__program_t *mcp__program_start(uv_loop_t *loop, char **argv, char *setting, int error_fd, size_t max_line,
                                    const mcp__program_events_t *events, void *arg) {
   mcp__program_t *program = mcp__calloc(sizeof *program);
   char **environment = new_environment(setting);
@@ -222,7 +222,7 @@ mcp__program_t *mcp__program_start(uv_loop_t *loop, char **argv, char *setting, 
   if (program != NULL && environment != NULL) {
     program->events = events;
     program->arg = arg;
-    started = start(program, loop, argv, environment, max_line);
+    started = start(program, loop, argv, environment, error_fd, max_line);
   }
   mcp__free(environment);
   if (started)

@@ -39,11 +39,11 @@ struct mcp__program {
   int open_parts; /* process, timer, stdio */
 };
 
-/* Starts argv[0], found in PATH, with the arguments up to NULL. Its standard error and its environment are
- * those of this process, with the variable setting ("NAME=value") in place of its own. The texts are used
- * during the call alone. Returns the program, which frees itself after mcp__program_stop(); or NULL without
- * memory or descriptors: then no callback is called. */
-mcp__program_t *mcp__program_start(uv_loop_t *loop, char **argv, char *setting, size_t max_line,
+/* Starts argv[0], found in PATH, with the arguments up to NULL. Its standard error is error_fd, which the
+ * caller keeps; its environment is that of this process, with the variable setting ("NAME=value") in place of
+ * its own. The texts are used during the call alone. Returns the program, which frees itself after
+ * mcp__program_stop(); or NULL without memory or descriptors: then no callback is called. */
+mcp__program_t *mcp__program_start(uv_loop_t *loop, char **argv, char *setting, int error_fd, size_t max_line,
                                    const mcp__program_events_t *events, void *arg);
 /* Ends it: closes its input, once all output is written; sends SIGTERM if it then still runs after
  * MCP__PROGRAM_TERM_MS, and SIGKILL after MCP__PROGRAM_KILL_MS more. Its output is read and dropped. at_once:

@@ -22,6 +22,7 @@ from services import PROGRAMS, SANITIZER_REPORT, WAIT_S, SingleServer, System, f
 OK, USAGE, PROTOCOL, REFUSED, UNREACHABLE, TIMEOUT = 0, 1, 2, 3, 4, 6
 WEBSOCKET_STAGES = ["name", "connect", "tls", "upgrade", "initialize", "tools/list", "pings", "large message", "bad JSON"]
 HTTP_STAGES = ["name", "connect", "tls", "discover", "initialize", "tools/list", "stream", "large message", "bad JSON"]
+STDIO_STAGES = ["start", "discover", "initialize", "tools/list", "bad JSON", "end of input"]
 NAME = "server.iccm.test"
 OUTSIDE, INSIDE, NOBODY = "10.231.78.1", "10.231.78.2", "10.231.78.9"
 OUTSIDE_6, INSIDE_6 = "fd5c:1ccd:78::1", "fd5c:1ccd:78::2"
@@ -42,11 +43,14 @@ class Report:
 
 
 class Case(unittest.TestCase):
-    def examine(self, url, *options, within=(), env=None):
+    def examine(self, url, *options, within=(), env=None, arguments=None):
+        """arguments: url is a program, with these arguments."""
+        target = [url] if arguments is None else ["--stdio", url, *arguments]
+        stages = STDIO_STAGES if arguments is not None else HTTP_STAGES if url.startswith("http") else WEBSOCKET_STAGES
         began = time.monotonic()
         runs = [
             subprocess.Popen(
-                [*within, "setpriv", "--pdeathsig", "KILL", PROGRAMS["iccm"], "doctor", *map(str, options), *more, url],
+                [*within, "setpriv", "--pdeathsig", "KILL", PROGRAMS["iccm"], "doctor", *map(str, options), *more, *target],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -63,15 +67,14 @@ class Case(unittest.TestCase):
         self.assertEqual(problem + problem_2, "")
         self.assertFalse(SANITIZER_REPORT.search(text + report))
         self.assertEqual(runs[0].returncode, runs[1].returncode, text + report)
-        return self.check(Report(text, runs[0].returncode, json.loads(report), time.monotonic() - began), url)
+        return self.check(Report(text, runs[0].returncode, json.loads(report), time.monotonic() - began), url, stages)
 
-    def check(self, report, url):
+    def check(self, report, url, stages):
         """Checks what every report must fulfil."""
         self.assertEqual((report.report["url"], report.report["exit_code"]), (url, report.code))
         count = {verdict: sum(each["verdict"] == verdict for each in report.findings) for verdict in ("failed", "warning")}
         self.assertEqual((report.report["problems"], report.report["warnings"]), tuple(count.values()))
         self.assertEqual(report.code != OK, count["failed"] > 0, report.text)
-        stages = HTTP_STAGES if url.startswith("http") else WEBSOCKET_STAGES
         order = [stages.index(each["stage"]) for each in report.findings]
         self.assertEqual(order, sorted(order))
         for each in report.findings:

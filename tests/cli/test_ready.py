@@ -9,8 +9,9 @@ from test_program import OK, PROTOCOL, TIMEOUT, TOOL, UNREACHABLE, USAGE, Case, 
 class Ready(Case):
     def test_a_server_that_needs_nothing(self):
         with SingleServer("echo", "0", ICCM_AUTH_TOKEN="open-sesame") as echo:
-            outcome = iccm("ready", echo.url)
-            self.assertEqual((outcome.code, outcome.out, outcome.err), (OK, "ready\n", ""))
+            for url in echo.url, f"http://127.0.0.1:{echo.port}", f"http://127.0.0.1:{echo.port}/mcp":
+                outcome = iccm("ready", url)
+                self.assertEqual((outcome.code, outcome.out, outcome.err), (OK, "ready\n", ""))
             self.assertEqual(json.loads(iccm("ready", "--json", echo.url).out), {"ready": True})
 
     def test_what_is_lacking(self):

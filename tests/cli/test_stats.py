@@ -27,9 +27,10 @@ class Real(Case):
             self.assertEqual((call["tool"], call["ok"], call["count"]), ("echo", 3, 3))
             self.assertTrue(0 < call["p50_ms"] <= call["p90_ms"] <= call["p99_ms"], call)
             self.assertGreater(call["mean_ms"], 0)
-            outcome = iccm("stats", echo.url)
-            self.assertEqual((outcome.code, outcome.err), (OK, ""))
-            self.assertRegex(outcome.out, r"(?m)^connections_total +3$")
+            for url in echo.url, f"http://127.0.0.1:{echo.port}", f"http://127.0.0.1:{echo.port}/mcp":
+                outcome = iccm("stats", url)
+                self.assertEqual((outcome.code, outcome.err), (OK, ""))
+                self.assertRegex(outcome.out, r"(?m)^connections_total +3$")
             self.assertRegex(outcome.out, r"(?m)^tool\tok\tmean_ms\tp50_ms\tp90_ms\tp99_ms\necho\t3\t")
 
     def test_dewey(self):
