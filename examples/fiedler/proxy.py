@@ -23,8 +23,18 @@ from .send import key_for
 
 BODY_S, WRITE_S, STOP_S = 30, 60, 5
 LOGGED_BYTES = 16384
+MAX_DEPTH = 64
 LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
 log = logging.getLogger("fiedler.proxy")
+
+
+def is_too_deep(value):
+    """Whether arrays and objects are nested deeper than the library permits. Some versions of Python parse any depth."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        parts = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))]
+        level = [child for part in parts for child in part]
+    return any(isinstance(each, (dict, list)) for each in level)
 
 
 class Proxy:
@@ -120,6 +130,8 @@ class Proxy:
     def checked(self, body):
         """Returns the model, the pieces of the body for its provider, and the text for the log."""
         value = json.loads(body)
+        if is_too_deep(value):
+            raise ValueError("nested too deep")
         if not isinstance(value, dict) or not isinstance(value.get("model"), str):
             raise Failure(INVALID_INPUT, "the body is not a JSON object with a model")
         model = self.models.find(value["model"])

@@ -194,7 +194,8 @@ class Refusing(Case):
                      b'{"model": "json", "max_tokens": 51}', b'{"model": "json", "max_completion_tokens": 0}',
                      b'{"model": "json", "max_tokens": "5"}', b'{"model": "json", "max_tokens": true}',
                      b'{"model": "json", "x": NaN}', b'{"model": "json", "x": 1e999}',
-                     b'{"model": "json", "x": ' + b"[" * 600 + b"]" * 600 + b"}", b'{"model": "json", "n": 2}', b'{"model": "json", "stream": true}',
+                     b'{"model": "json", "x": ' + b"[" * 600 + b"]" * 600 + b"}",
+                     b'{"model": "json", "x": ' + b"[" * 64 + b"]" * 64 + b"}", b'{"model": "json", "n": 2}', b'{"model": "json", "stream": true}',
                      b'{"model": "json", "x": "' + b"x" * 5000 + b'"}', b" " * 80000,
                      b'{"model": "json", "max_tokens": ' + b"9" * 5000 + b"}"):  # fmt: skip
             with self.subTest(body[:40]):
