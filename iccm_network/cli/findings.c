@@ -108,7 +108,7 @@ void findings_print_json(const print_t *out, const findings_t *findings, const c
   yyjson_mut_doc *doc = check_alloc(yyjson_mut_doc_new(NULL));
   yyjson_mut_val *root = yyjson_mut_obj(doc), *list = yyjson_mut_arr(doc);
   yyjson_mut_doc_set_root(doc, root);
-  yyjson_mut_obj_add_str(doc, root, "url", url);
+  yyjson_mut_obj_add_val(doc, root, "url", print_safe(doc, url, strlen(url)));
   yyjson_mut_obj_add_int(doc, root, "exit_code", findings_exit_code(findings));
   yyjson_mut_obj_add_uint(doc, root, "problems", count_of(findings, VERDICT_FAILED));
   yyjson_mut_obj_add_uint(doc, root, "warnings", count_of(findings, VERDICT_WARNING));

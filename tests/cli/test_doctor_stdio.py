@@ -1,10 +1,12 @@
 """`iccm doctor --stdio PROGRAM` against real faulty programs, which each test writes in Python."""
+import json
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from services import PROGRAMS, main
+from services import PROGRAMS, WAIT_S, main
 from test_doctor import OK, PROTOCOL, STDIO_STAGES, TIMEOUT, UNREACHABLE, Case
 
 # A server of MCP. The code of a test replaces its functions and sets its variables.
@@ -94,6 +96,11 @@ class Start(StdioCase):
             report = self.examine(name, arguments=[])
             self.expect(report, UNREACHABLE, "program_not_found", "start", "cannot start the program", "absolute path")
             self.assertEqual(len(report.findings), 1)
+
+    def test_a_name_that_is_not_utf_8(self):
+        command = [PROGRAMS["iccm"], "doctor", "--json", "--stdio", b"/no\xff"]
+        run = subprocess.run(command, capture_output=True, timeout=WAIT_S)
+        self.assertEqual((run.returncode, json.loads(run.stdout)["url"]), (UNREACHABLE, "/no\\xff"), run)
 
     def test_not_executable(self):
         path = self.write("", mode=0o644)
