@@ -112,7 +112,7 @@ class Usage(unittest.TestCase):
             (("list", "ws://x", "--stdio", "y"), "too many arguments"),
             (("call", "--stdio", "y"), "too few arguments"),
             (("stats", "--stdio", "y"), "--stdio is not an option of iccm stats"),
-            (("doctor", "--stdio", "y"), "--stdio is not an option of iccm doctor"),
+            (("stats", "--stdio", "y"), "--stdio is not an option of iccm stats"),
         ):
             with self.subTest(words=words):
                 run = iccm(*words)
