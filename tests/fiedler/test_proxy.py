@@ -35,7 +35,8 @@ class Case(AsyncTestCase):
         self.provider = await self.enterAsyncContext(ChatProvider())
         self.fiedler = self.enterContext(Fiedler(self.provider.url, models, **options))
         timeout = aiohttp.ClientTimeout(total=WAIT_S)
-        self.session = await self.enterAsyncContext(aiohttp.ClientSession(self.fiedler.proxy_url, timeout=timeout))
+        self.session = await self.enterAsyncContext(aiohttp.ClientSession(
+            self.fiedler.proxy_url, timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)))  # each request its own
 
     def post(self, model, headers=None, **members):
         return self.session.post(PATH, json={"model": model, "messages": MESSAGES} | members, headers=headers)

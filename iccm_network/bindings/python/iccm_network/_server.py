@@ -233,7 +233,8 @@ class Server:
     def run(self) -> None:
         """Serves until SIGTERM or SIGINT, then stops gracefully; a second signal ends the process at once.
 
-        If the server has a certificate or a file of tokens (ICCM_TOKENS), SIGHUP calls reload().
+        If the server has a certificate or a file of tokens (ICCM_TOKENS), SIGHUP calls reload(), unless the program handles
+        that signal itself.
         """
         asyncio.run(self.serve())
 
@@ -241,7 +242,8 @@ class Server:
         """As run(), on the running loop, of the main thread. Afterwards SIGTERM and SIGINT do what they did before."""
         async with self:
             with _end_signals() as ended:
-                lib.mcp_server_reload_on_sighup(self._server)  # an error is logged
+                if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else the program has its own handler
+                    lib.mcp_server_reload_on_sighup(self._server)  # an error is logged
                 await ended.wait()
                 await self.stop()
 
