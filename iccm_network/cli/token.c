@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -68,17 +69,28 @@ static char *line_behind(const char *text, size_t len, const options_t *options,
   return check_alloc(line);
 }
 
-/* Whether a server would accept the file with the new line; otherwise mcp_last_error() has the cause. */
-static bool is_accepted(const char *path, const char *text, size_t len, const char *line) {
+/* Returns how many tokens a server would read in the text; -1: none, with the cause in mcp_last_error(). */
+static int count_tokens(const char *path, const char *text) {
   mcp__tokens_t *tokens = check_alloc(calloc(1, sizeof *tokens));
+  char *copy = check_alloc(strdup(text));
+  int count = mcp__tokens_parse(tokens, path, copy, strlen(copy)) == 0 ? (int)tokens->count : -1;
+  mcp__tokens_deinit(tokens);
+  free(tokens);
+  free(copy);
+  return count;
+}
+
+/* Returns NULL if a server would accept the file with the new line, and find one more token in it. */
+static const char *problem_of(const char *path, const char *text, size_t len, const char *line) {
   char *whole = check_alloc(malloc(len + strlen(line) + 1));
   memcpy(whole, text, len);
   memcpy(whole + len, line, strlen(line) + 1);
-  bool accepted = mcp__tokens_parse(tokens, path, whole, len + strlen(line)) == 0;
-  mcp__tokens_deinit(tokens);
-  free(tokens);
+  const char *problem = strlen(whole) < len             ? "not a text file"
+                        : count_tokens(path, whole) < 0 ? mcp_last_error()
+                        : count_tokens(path, line) != 1 ? "NAME, TIME and ROLE are not one line of a token"
+                                                        : NULL;
   free(whole);
-  return accepted;
+  return problem;
 }
 
 static int report_file_error(const options_t *options, const print_t *out, int code) {
@@ -96,12 +108,9 @@ static int add_token(const options_t *options, const print_t *out, int fd, const
   }
   char *line = line_behind(text, len, options, digest);
   int code = 0;
-  if (*options->tool == '#') /* it would be a comment */
-    code = report_usage_error(options, out,
-                              "invalid name %s: use 1 to 64 of A-Z a-z 0-9 - . _ @ (nothing was added)",
-                              options->tool);
-  else if (!is_accepted(options->url, text, len, line))
-    code = report_usage_error(options, out, "%s (nothing was added)", mcp_last_error());
+  const char *problem = problem_of(options->url, text, len, line);
+  if (problem != NULL)
+    code = report_usage_error(options, out, "%s (nothing was added)", problem);
   else if ((status = append(fd, len, line, strlen(line))) != 0)
     code = report_file_error(options, out, status);
   free(line);
@@ -131,10 +140,12 @@ int token_run(const options_t *options, const print_t *out) {
     return report_usage_error(options, out, "no ROLE: read, write or admin");
   if (!make_token(token, digest))
     return report_usage_error(options, out, "the system has no random numbers for a token (try again)");
-  int fd = open(options->url, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+  struct stat info;
+  int fd = open(options->url, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
   if (fd < 0)
     return report_file_error(options, out, -errno);
-  int code = add_token(options, out, fd, digest);
+  bool is_file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+  int code = is_file ? add_token(options, out, fd, digest) : report_file_error(options, out, MCP_ENOTREGULAR);
   close(fd);
   if (code == 0)
     show(options, out, token);

@@ -4,6 +4,7 @@ Who clears logs, sets levels or moves dead letters is itself a line of the log.
 """
 import asyncio
 import json
+import os
 import signal
 import unittest
 
@@ -132,7 +133,9 @@ class Command(unittest.TestCase):
             ((self.path, "c", "boss"), "line 3: a role is read, write or admin"),
             ((self.path, "c d", "read"), "line 3: expected NAME ROLE END"),
             ((self.path, "c;", "read"), "line 3: a name has 1 to 64"),
-            ((self.path, "#c", "read"), "invalid name #c"),
+            ((self.path, "#c", "read"), "not one line of a token"),
+            ((self.path, f"c read never sha256:{'0' * 64}\nd", "admin"), "not one line of a token"),
+            ((self.path, "c", f"read never sha256:{'0' * 64}\nd admin"), "not one line of a token"),
             (("--until", "soon", self.path, "c", "read"), "line 3: an end is never"),
             ((self.path, "c"), "no ROLE"),
             (("/nonexistent/tokens", "c", "read"), "cannot write /nonexistent/tokens: no such file"),
@@ -141,6 +144,12 @@ class Command(unittest.TestCase):
             self.assertEqual((answer.returncode, answer.stdout), (1, ""))
             self.assertIn(cause, answer.stderr)
         self.assertEqual(self.path.read_text(), before)
+
+    def test_it_writes_to_regular_files_only(self):
+        os.mkfifo(self.path)
+        answer = self.run_token(self.path, "a", "read")
+        self.assertEqual((answer.returncode, answer.stdout), (1, ""))
+        self.assertIn("not a regular file (nothing was added)", answer.stderr)
 
 
 if __name__ == "__main__":
