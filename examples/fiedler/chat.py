@@ -60,7 +60,7 @@ class Reader:
 
 
 async def ask(session, model, key, messages, secrets, max_answer_bytes, on_bytes):
-    """messages: as JSON. on_bytes(count) is told how much of the answer has arrived."""
+    """messages: as JSON. on_bytes(count) gets the number of bytes that have arrived."""
     parts = request_parts(model, messages)
     reader = Reader(model.provider.name, secrets, max_answer_bytes)
     try:

@@ -1,4 +1,4 @@
-"""The failures that callers of the tools and of the proxy are told about.
+"""The failures that callers of the tools and of the proxy receive.
 
 A Failure has one of the codes below and a message that contains no secret. Every other exception is a defect of Fiedler:
 its caller learns the type only, and the log has the rest.

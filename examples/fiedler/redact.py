@@ -1,6 +1,6 @@
 """Removes secrets by their values: from text, from streams of bytes, and from log records.
 
-Happy path: whoever loads a key calls Secrets.add(); from then on text(), stream() and the logging filter replace it by
+Happy path: code that loads a key calls Secrets.add(); then text(), stream() and the logging filter replace it by
 [REDACTED]. Failure: none; the oldest of more than KEPT secrets is forgotten, so that callers who store keys all the time
 do not fill the memory. A key that is in use is added again with each use.
 """

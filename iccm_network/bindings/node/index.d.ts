@@ -230,7 +230,7 @@ export class Client {
   close(): Promise<void>;
 }
 
-/** Calls one tool over a connection of its own. */
+/** Calls one tool over a separate connection. */
 export function call(url: string, tool: string, args?: object, options?: CallOptions): Promise<any>;
 
 /** The call that the current function serves, also after an await or in a timer; undefined outside of handlers. */

@@ -93,7 +93,7 @@ class Client {
   }
 }
 
-/** One call of a tool over a connection of its own. */
+/** One call of a tool over a separate connection. */
 async function call(url, tool, args, options) {
   const client = new Client(url);
   try {

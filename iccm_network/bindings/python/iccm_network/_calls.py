@@ -1,6 +1,6 @@
 """A call that is being served, as its tool sees it: current_call().
 
-A call is ended exactly once, whatever its function does; then the library forgets it, and progress() and the like do
+A call is ended exactly once, also if its function fails; then the library forgets it, and progress(), log() and the other methods do
 nothing. Everything here may be used on any thread: what the library takes on its own thread only is passed to it there.
 """
 from __future__ import annotations
